@@ -1,0 +1,282 @@
+"""Safety thresholds and low-stock levels: who inherits them from whom.
+
+Product, else category, else its parents, else store. The effective number stands on the
+Stock row; changing a default rewrites all heirs, with their status changes, in the same
+transaction.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from catalog import stock
+from catalog.models import Category, Product, Stock, Store, ThresholdChange
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+KEEP = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """What one product is told: a number, None to inherit, KEEP to leave it."""
+
+    safety_threshold: int | None = KEEP
+    low_stock_level: int | None = KEEP
+
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    """An inherited number and where it comes from, in words for people."""
+
+    number: int
+    origin: str
+
+
+class Defaults:
+    """The defaults of every category, read once."""
+
+    def __init__(self) -> None:
+        self._store = store()
+        self._categories = {row.pk: row for row in Category.objects.all()}
+
+    def of(self, category_id: int | None, field: str) -> Default:
+        """The number a product of this category inherits for `field`."""
+        seen = set()
+        while category_id is not None and category_id not in seen:
+            seen.add(category_id)
+            category = self._categories[category_id]
+            number = getattr(category, field)
+            if number is not None:
+                return Default(number, f"category {category.name}")
+            category_id = category.parent_id
+        return Default(getattr(self._store, field), "store")
+
+
+def store() -> Store:
+    """The store's defaults, made on first use."""
+    return Store.objects.get_or_create(pk=1)[0]
+
+
+def origin(product: Product) -> str:
+    """Where the product's threshold comes from: "product", "category X" or "store"."""
+    if not product.stock.inherits_threshold:
+        return "product"
+    return Defaults().of(product.category_id, "safety_threshold").origin
+
+
+@transaction.atomic
+def change(
+    levels: Mapping[int, Levels],
+    *,
+    expected_version: int | None = None,
+    actor: "User | None" = None,
+    reason: str = "",
+) -> UUID:
+    """Set the levels of products; return the batch id, by which it can be undone.
+
+    Locks the stock rows in primary-key order. Raises VersionConflict when a row is not
+    at `expected_version`, ValueError on a number out of range.
+    """
+    defaults = Defaults()
+    rows = stock.lock(levels)
+    categories = dict(
+        Product.objects.filter(pk__in=rows).values_list("pk", "category_id")
+    )
+    targets = {}
+    for pk, row in rows.items():
+        if expected_version is not None and row.version != expected_version:
+            raise stock.VersionConflict(row)
+        targets[pk] = _target(row, levels[pk], defaults, categories[pk])
+    return _apply(rows, targets, actor=actor, reason=reason)
+
+
+@transaction.atomic
+def change_store(
+    *,
+    safety_threshold: int,
+    low_stock_level: int,
+    actor: "User | None" = None,
+) -> UUID:
+    """Set the store's defaults and rewrite every heir."""
+    row = Store.objects.select_for_update().get(pk=store().pk)
+    row.safety_threshold = _checked(safety_threshold)
+    row.low_stock_level = _checked(low_stock_level)
+    row.save()
+    return inherit_again(actor=actor, reason="store defaults changed")
+
+
+@transaction.atomic
+def change_category(
+    category: Category,
+    *,
+    safety_threshold: int | None,
+    low_stock_level: int | None,
+    actor: "User | None" = None,
+) -> UUID:
+    """Set a category's defaults (None: inherit) and rewrite every heir."""
+    row = Category.objects.select_for_update().get(pk=category.pk)
+    row.safety_threshold = _checked(safety_threshold)
+    row.low_stock_level = _checked(low_stock_level)
+    row.save()
+    return inherit_again(actor=actor, reason=f"defaults of {row.name} changed")
+
+
+@transaction.atomic
+def inherit_again(*, actor: "User | None" = None, reason: str) -> UUID:
+    """Rewrite the levels of every product that inherits and is not up to date."""
+    defaults = Defaults()
+    heirs = Stock.objects.filter(inherits_threshold=True) | Stock.objects.filter(
+        inherits_low_stock_level=True
+    )
+    stale = {}
+    for row in heirs.select_related("product").only(
+        "safety_threshold",
+        "low_stock_level",
+        "inherits_threshold",
+        "inherits_low_stock_level",
+        "product__category_id",
+    ):
+        if _target(row, Levels(), defaults, row.product.category_id) != _now(row):
+            stale[row.pk] = row.product.category_id
+    rows = stock.lock(stale)
+    targets = {
+        pk: _target(row, Levels(), defaults, stale[pk]) for pk, row in rows.items()
+    }
+    return _apply(rows, targets, actor=actor, reason=reason)
+
+
+@transaction.atomic
+def undo(batch: UUID, *, actor: "User | None" = None) -> UUID:
+    """Put back what a batch changed, for products nobody has changed since."""
+    changes = {
+        row.product_id: row for row in ThresholdChange.objects.filter(batch=batch)
+    }
+    rows = stock.lock(changes)
+    targets = {}
+    for pk, row in rows.items():
+        made = changes[pk]
+        after = Target(
+            made.safety_threshold_after,
+            made.low_stock_level_after,
+            made.inherits_threshold_after,
+            made.inherits_low_stock_level_after,
+        )
+        if _now(row) == after:
+            targets[pk] = Target(
+                made.safety_threshold_before,
+                made.low_stock_level_before,
+                made.inherits_threshold_before,
+                made.inherits_low_stock_level_before,
+            )
+    return _apply(
+        {pk: rows[pk] for pk in targets}, targets, actor=actor, reason=f"undo {batch}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    safety_threshold: int
+    low_stock_level: int
+    inherits_threshold: bool
+    inherits_low_stock_level: bool
+
+
+def _now(row: Stock) -> Target:
+    return Target(
+        row.safety_threshold,
+        row.low_stock_level,
+        row.inherits_threshold,
+        row.inherits_low_stock_level,
+    )
+
+
+def _target(
+    row: Stock, levels: Levels, defaults: Defaults, category_id: int | None
+) -> Target:
+    threshold, level = levels.safety_threshold, levels.low_stock_level
+    if threshold == KEEP:
+        threshold = None if row.inherits_threshold else row.safety_threshold
+    if level == KEEP:
+        level = None if row.inherits_low_stock_level else row.low_stock_level
+    return Target(
+        defaults.of(category_id, "safety_threshold").number
+        if threshold is None
+        else _checked(threshold),
+        defaults.of(category_id, "low_stock_level").number
+        if level is None
+        else _checked(level),
+        threshold is None,
+        level is None,
+    )
+
+
+def _checked(number: int | None) -> int:
+    """The number itself if it is a possible level; None passes for "inherit"."""
+    if number is not None and not 0 <= number <= settings.SHOP_MAX_QUANTITY:
+        raise ValueError(
+            f"a level must be from 0 to {settings.SHOP_MAX_QUANTITY}, got {number}"
+        )
+    return number  # type: ignore[return-value]
+
+
+def _apply(
+    rows: Mapping[int, Stock],
+    targets: Mapping[int, Target],
+    *,
+    actor: "User | None",
+    reason: str,
+) -> UUID:
+    batch = uuid4()
+    changed = {pk: t for pk, t in targets.items() if t != _now(rows[pk])}
+    groups: dict[Target, list[int]] = {}
+    for pk, target in changed.items():
+        groups.setdefault(target, []).append(pk)
+    for target, pks in groups.items():
+        Stock.objects.filter(pk__in=pks).update(
+            safety_threshold=target.safety_threshold,
+            low_stock_level=target.low_stock_level,
+            inherits_threshold=target.inherits_threshold,
+            inherits_low_stock_level=target.inherits_low_stock_level,
+            version=F("version") + 1,
+            updated_at=Now(),
+        )
+    ThresholdChange.objects.bulk_create(
+        [
+            _change_row(rows[pk], target, batch, actor, reason)
+            for pk, target in changed.items()
+        ],
+        batch_size=2000,
+    )
+    before = {pk: rows[pk].status for pk in changed}
+    fresh = Stock.objects.filter(pk__in=list(changed)).order_by("pk")
+    stock.record_flips(before, fresh, cause=f"thresholds:{batch}")
+    if changed:
+        stock.follow(changed)
+    return batch
+
+
+def _change_row(
+    row: Stock, target: Target, batch: UUID, actor: "User | None", reason: str
+) -> ThresholdChange:
+    return ThresholdChange(
+        batch=batch,
+        product_id=row.pk,
+        safety_threshold_before=row.safety_threshold,
+        safety_threshold_after=target.safety_threshold,
+        low_stock_level_before=row.low_stock_level,
+        low_stock_level_after=target.low_stock_level,
+        inherits_threshold_before=row.inherits_threshold,
+        inherits_threshold_after=target.inherits_threshold,
+        inherits_low_stock_level_before=row.inherits_low_stock_level,
+        inherits_low_stock_level_after=target.inherits_low_stock_level,
+        reason=reason,
+        actor=actor,
+    )

@@ -1,0 +1,436 @@
+"""Every setting of Holdfast; what differs between places is an environment variable.
+
+docs/settings.md lists them all. A value that is missing or makes no sense raises
+ImproperlyConfigured with the variable's name; nothing is guessed in production.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import django_stubs_ext
+import environ
+from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
+
+django_stubs_ext.monkeypatch()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+TRUE = {"1", "true", "yes", "on"}
+FALSE = {"0", "false", "no", "off"}
+
+
+def env_str(name: str, default: str | None = None) -> str:
+    """The variable's text; without a default it must be set."""
+    value = os.environ.get(name, "").strip()
+    if value:
+        return value
+    if default is None:
+        raise ImproperlyConfigured(f"{name} is not set; see docs/settings.md.")
+    return default
+
+
+def env_bool(name: str, default: bool) -> bool:
+    value = env_str(name, "on" if default else "off").lower()
+    if value not in TRUE | FALSE:
+        raise ImproperlyConfigured(f"{name} must be on or off, not {value!r}.")
+    return value in TRUE
+
+
+def env_int(name: str, default: int, *, minimum: int = 0) -> int:
+    value = env_str(name, str(default))
+    try:
+        number = int(value)
+    except ValueError:
+        number = minimum - 1
+    if number < minimum:
+        raise ImproperlyConfigured(
+            f"{name} must be a whole number of at least {minimum}, not {value!r}."
+        )
+    return number
+
+
+def env_list(name: str, default: str | None = None) -> list[str]:
+    return [part.strip() for part in env_str(name, default).split(",") if part.strip()]
+
+
+def env_choice(name: str, default: str, choices: Sequence[str]) -> str:
+    value = env_str(name, default)
+    if value not in choices:
+        raise ImproperlyConfigured(
+            f"{name} must be one of {', '.join(choices)}, not {value!r}."
+        )
+    return value
+
+
+def env_url(name: str, default: str | None, schemes: Sequence[str]) -> str:
+    value = env_str(name, default)
+    if urlparse(value).scheme not in schemes:
+        raise ImproperlyConfigured(
+            f"{name} must start with {' or '.join(s + '://' for s in schemes)}."
+        )
+    return value
+
+
+# -- Where we are -----------------------------------------------------------------
+# Without DATABASE_URL the embedded servers serve (manage.py starts them), unless
+# DEBUG=off says that this is production.
+
+DEBUG = env_bool("DEBUG", False)
+TESTING = "pytest" in sys.modules
+LOCAL = DEBUG or ("DATABASE_URL" not in os.environ and "DEBUG" not in os.environ)
+DEMO = env_bool("SHOP_DEMO", False)
+DATA_DIR = Path(env_str("DATA_DIR", str(BASE_DIR / "var"))).resolve()
+
+SECRET_KEY = env_str("SECRET_KEY", "only-for-development" if LOCAL else None)
+ALLOWED_HOSTS = env_list(
+    "ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if LOCAL else None
+)
+CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS", "")
+SITE_URL = env_url("SITE_URL", "http://localhost:8000", ["http", "https"]).rstrip("/")
+
+# -- Servers ----------------------------------------------------------------------
+
+REDIS_SCHEMES = ["redis", "rediss", "unix"]
+
+
+def local_url(url: str) -> str | None:
+    return url if LOCAL else None
+
+
+DATABASE_URL = env_url(
+    "DATABASE_URL",
+    local_url("postgresql://postgres@localhost/holdfast"),
+    ["postgresql", "postgres"],
+)
+SALE_REDIS_URL = env_url(
+    "SALE_REDIS_URL", local_url("redis://localhost:6379/0"), REDIS_SCHEMES
+)
+QUEUE_REDIS_URL = env_url(
+    "QUEUE_REDIS_URL", local_url("redis://localhost:6380/0"), REDIS_SCHEMES
+)
+CACHE_REDIS_URL = env_url(
+    "CACHE_REDIS_URL", local_url("redis://localhost:6380/1"), REDIS_SCHEMES
+)
+SALE_REDIS_CLUSTER = env_bool("SALE_REDIS_CLUSTER", False)
+SALE_REDIS_TIMEOUT_MS = env_int("SALE_REDIS_TIMEOUT_MS", 300, minimum=10)
+
+try:
+    _database: dict[str, Any] = environ.Env.db_url_config(DATABASE_URL)
+except Exception as error:
+    raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {error}") from None
+DATABASES = {
+    "default": {
+        **_database,
+        "CONN_MAX_AGE": env_int("SHOP_DATABASE_MAX_AGE", 600),
+        "CONN_HEALTH_CHECKS": True,
+        "ATOMIC_REQUESTS": False,
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": CACHE_REDIS_URL,
+        "KEY_PREFIX": "cache",
+    }
+}
+
+RQ_QUEUES = {
+    "flash": {"URL": QUEUE_REDIS_URL, "DEFAULT_TIMEOUT": 60},
+    "default": {"URL": QUEUE_REDIS_URL, "DEFAULT_TIMEOUT": 600},
+}
+RQ_SHOW_ADMIN_LINK = False
+
+# -- The shop ---------------------------------------------------------------------
+
+SHOP_NAME = env_str("SHOP_NAME", "Holdfast")
+SHOP_CURRENCY = env_str("SHOP_CURRENCY", "USD").upper()
+SHOP_HOLD_SECONDS = env_int("SHOP_HOLD_SECONDS", 600, minimum=1)
+SHOP_FLASH_HOLD_SECONDS = env_int("SHOP_FLASH_HOLD_SECONDS", 600, minimum=1)
+SHOP_PRELOAD_LEAD_SECONDS = env_int("SHOP_PRELOAD_LEAD_SECONDS", 900)
+SHOP_PAYING_SECONDS = env_int("SHOP_PAYING_SECONDS", 1800, minimum=1)
+SHOP_CART_DAYS = env_int("SHOP_CART_DAYS", 30, minimum=1)
+SHOP_TEST_GATEWAY = env_bool("SHOP_TEST_GATEWAY", LOCAL)
+SHOP_RATE_LIMITS = env_bool("SHOP_RATE_LIMITS", True)
+SHOP_STOCK_FOLLOWER = "sales.floors.follow"
+SHOP_MAX_QUANTITY = 1_000_000
+SHOP_MAX_PRICE = Decimal("9999999.99")
+
+# -- Django -----------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "unfold.contrib.import_export",
+    "unfold.contrib.simple_history",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "csp",
+    "django_htmx",
+    "django_rq",
+    "import_export",
+    "ninja",
+    "simple_history",
+    "shop",
+    "catalog",
+    "sales",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "simple_history.middleware.HistoryRequestMiddleware",
+]
+
+ROOT_URLCONF = "shop.urls"
+WSGI_APPLICATION = "shop.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "shop.context.shop",
+            ],
+        },
+    }
+]
+
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("id", _("Indonesian"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "static/"
+STATIC_ROOT = Path(env_str("STATIC_ROOT", str(DATA_DIR / "static")))
+STATICFILES_DIRS = [BASE_DIR / "static"]
+MEDIA_URL = "media/"
+MEDIA_ROOT = Path(env_str("MEDIA_ROOT", str(DATA_DIR / "media")))
+_static_backend = (
+    "django.contrib.staticfiles.storage.StaticFilesStorage"
+    if DEBUG or TESTING
+    else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+)
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": _static_backend},
+}
+
+# -- Accounts ---------------------------------------------------------------------
+# A user's name is the e-mail address in lower case, so it is unique by constraint.
+
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+    )
+]
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "optional"
+ACCOUNT_ADAPTER = "shop.accounts.AccountAdapter"
+if not SHOP_RATE_LIMITS:
+    ACCOUNT_RATE_LIMITS = False
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+ACCOUNT_LOGOUT_REDIRECT_URL = "/"
+
+# -- Mail -------------------------------------------------------------------------
+
+_mail = environ.Env.email_url_config(env_str("EMAIL_URL", "consolemail://"))
+EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
+EMAIL_FILE_PATH = _mail.get("EMAIL_FILE_PATH") or None
+EMAIL_HOST = _mail.get("EMAIL_HOST") or "localhost"
+EMAIL_PORT = _mail.get("EMAIL_PORT") or 25
+EMAIL_HOST_USER = _mail.get("EMAIL_HOST_USER") or ""
+EMAIL_HOST_PASSWORD = _mail.get("EMAIL_HOST_PASSWORD") or ""
+EMAIL_USE_TLS = _mail.get("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = _mail.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env_str("DEFAULT_FROM_EMAIL", "shop@localhost")
+
+# -- Security ---------------------------------------------------------------------
+
+HTTPS = env_bool("SHOP_HTTPS", not LOCAL)
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_HSTS_SECONDS = 60 * 60 * 24 * 365 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SECURE = HTTPS
+X_FRAME_OPTIONS = "DENY"
+
+CONTENT_SECURITY_POLICY: dict[str, Any] = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    },
+}
+# The admin theme evaluates expressions and sets inline styles.
+ADMIN_CONTENT_SECURITY_POLICY: dict[str, Any] = {
+    "script-src": [SELF, UNSAFE_EVAL, UNSAFE_INLINE],
+    "style-src": [SELF, UNSAFE_INLINE],
+}
+
+# -- Logs -------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+        "rq": {"format": "%(asctime)s %(levelname)s rq %(message)s"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {
+        "handlers": ["console"],
+        "level": env_choice(
+            "LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+        ),
+    },
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "rq": {"level": env_str("RQ_LOG_LEVEL", "WARNING")},
+    },
+}
+
+# -- Admin ------------------------------------------------------------------------
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": SHOP_NAME,
+    "SITE_HEADER": SHOP_NAME,
+    "SITE_SUBHEADER": _("Stock desk"),
+    "SITE_URL": "/",
+    "SITE_SYMBOL": "inventory_2",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": True,
+    "DASHBOARD_CALLBACK": "sales.merchant_views.dashboard",
+    "SIDEBAR": {
+        "show_search": True,
+        "navigation": [
+            {
+                "title": _("Stock"),
+                "items": [
+                    {
+                        "title": _("Dashboard"),
+                        "icon": "dashboard",
+                        "link": reverse_lazy("admin:index"),
+                    },
+                    {
+                        "title": _("Stock desk"),
+                        "icon": "inventory_2",
+                        "link": reverse_lazy("admin:catalog_stock_changelist"),
+                    },
+                    {
+                        "title": _("Products"),
+                        "icon": "sell",
+                        "link": reverse_lazy("admin:catalog_product_changelist"),
+                    },
+                    {
+                        "title": _("Categories"),
+                        "icon": "category",
+                        "link": reverse_lazy("admin:catalog_category_changelist"),
+                    },
+                    {
+                        "title": _("Ledger"),
+                        "icon": "receipt_long",
+                        "link": reverse_lazy("admin:catalog_stockmovement_changelist"),
+                    },
+                    {
+                        "title": _("Status changes"),
+                        "icon": "swap_vert",
+                        "link": reverse_lazy("admin:catalog_statuschange_changelist"),
+                    },
+                ],
+            },
+            {
+                "title": _("Sales"),
+                "items": [
+                    {
+                        "title": _("Flash sales"),
+                        "icon": "bolt",
+                        "link": reverse_lazy("admin:sales_flashsale_changelist"),
+                    },
+                    {
+                        "title": _("Orders"),
+                        "icon": "shopping_bag",
+                        "link": reverse_lazy("admin:sales_order_changelist"),
+                    },
+                ],
+            },
+            {
+                "title": _("Operations"),
+                "separator": True,
+                "items": [
+                    {
+                        "title": _("Store defaults"),
+                        "icon": "settings",
+                        "link": reverse_lazy("admin:catalog_store_changelist"),
+                    },
+                    {
+                        "title": _("Users"),
+                        "icon": "person",
+                        "link": reverse_lazy("admin:auth_user_changelist"),
+                    },
+                    {
+                        "title": _("Jobs and queues"),
+                        "icon": "memory",
+                        "link": reverse_lazy("admin:django_rq_dashboard_changelist"),
+                    },
+                ],
+            },
+        ],
+    },
+}

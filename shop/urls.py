@@ -1,0 +1,15 @@
+"""Mounts the shop, the dashboard, the API, health and metrics."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+from shop import health
+
+urlpatterns = [
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("admin/", admin.site.urls),
+    path("accounts/", include("allauth.urls")),
+    path("", include("catalog.urls")),
+    path("", include("sales.urls")),
+]
