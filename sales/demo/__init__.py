@@ -1,0 +1,1 @@
+"""The demo shop: its products, their pictures, and what has happened so far."""
