@@ -39,6 +39,9 @@ def main(argv: list[str]) -> None:
         sys.exit("Django is not installed here: run `make demo`, then use .venv.")
     try:
         with ExitStack() as stack:
+            if argv[1:2] == ["demo"]:  # brings its own servers and settings
+                os.environ.pop("DATABASE_URL", None)
+                os.environ.pop("DEBUG", None)
             if is_local() and needs_servers(argv):
                 use_embedded_servers(stack, argv[1])
             execute_from_command_line(argv)
@@ -106,7 +109,7 @@ def explain(error: Exception) -> tuple[int, str]:
     from django.core.exceptions import ImproperlyConfigured
     from django.db import OperationalError, ProgrammingError
 
-    from shop.embedded import EmbeddedError
+    from shop.daemons import EmbeddedError
 
     first_line = str(error).strip().split("\n")[0]
     if isinstance(error, ImproperlyConfigured):

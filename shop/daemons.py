@@ -76,7 +76,7 @@ def spawn(
         )
 
 
-def _last_lines(log: Path, start: int = 0) -> str:
+def last_lines(log: Path, start: int = 0) -> str:
     with suppress(OSError):
         lines = log.read_bytes()[start:].decode(errors="replace").splitlines()
         return "\n".join(f"    {line}" for line in lines[-8:])
@@ -147,7 +147,7 @@ class Server:
                 self.kill()
                 raise EmbeddedError(
                     f"{self.name} does not start; the end of {self.log}:\n"
-                    f"{_last_lines(self.log, log_start)}"
+                    f"{last_lines(self.log, log_start)}"
                 )
             time.sleep(0.02)
 
@@ -368,7 +368,7 @@ class Postgres(Server):
         if spawn(command, self.log, **self._as_account()).wait() != 0:
             raise EmbeddedError(
                 f"PostgreSQL cannot create {self.directory}:\n"
-                f"{_last_lines(self.log, start)}"
+                f"{last_lines(self.log, start)}"
             )
         self.directory.rmdir()
         new.rename(self.directory)

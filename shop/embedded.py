@@ -305,12 +305,12 @@ def _stopping(running: Servers) -> Iterator[None]:
     try:
         yield
     finally:
-        with _unhurried():
+        with unhurried():
             running.stop()
 
 
 @contextmanager
-def _unhurried() -> Iterator[None]:
+def unhurried() -> Iterator[None]:
     """A second Ctrl-C or SIGTERM does not interrupt this block."""
     numbers = (signal.SIGINT, signal.SIGTERM) if _in_main_thread() else ()
     before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
