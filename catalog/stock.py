@@ -6,11 +6,12 @@ flip, with the values the row had under its lock. Either all of it happens or no
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.module_loading import import_string
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 Kind = StockMovement.Kind
+BATCH = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,9 @@ class Delta:
     reserved: int = 0
     allocated: int = 0
 
+    def __bool__(self) -> bool:
+        return bool(self.on_hand or self.reserved or self.allocated)
+
     def __add__(self, other: "Delta") -> "Delta":
         return Delta(
             self.on_hand + other.on_hand,
@@ -89,7 +94,26 @@ def check_quantity(quantity: int) -> None:
         )
 
 
-@transaction.atomic
+def check_on_hand(on_hand: int) -> None:
+    """Raise ValueError unless `on_hand` can be a count of what is there."""
+    if not 0 <= on_hand <= settings.SHOP_MAX_QUANTITY:
+        raise ValueError(
+            f"on hand must be from 0 to {settings.SHOP_MAX_QUANTITY}, got {on_hand}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The first Stock row of a new product."""
+
+    product_id: int
+    on_hand: int
+    safety_threshold: int
+    low_stock_level: int
+    inherits_threshold: bool = True
+    inherits_low_stock_level: bool = True
+
+
 def open_stock(
     product: Product,
     *,
@@ -102,18 +126,35 @@ def open_stock(
     note: Note,
 ) -> Stock:
     """Give a new product its Stock row, with a first movement for what is there."""
-    row = Stock.objects.create(
-        product=product,
-        safety_threshold=safety_threshold,
-        low_stock_level=low_stock_level,
-        inherits_threshold=inherits_threshold,
-        inherits_low_stock_level=inherits_low_stock_level,
+    opening = Opening(
+        product.pk,
+        on_hand,
+        safety_threshold,
+        low_stock_level,
+        inherits_threshold,
+        inherits_low_stock_level,
     )
-    if on_hand:
-        _write(row.pk, Delta(on_hand=on_hand))
-        _record(kind, {row.pk: Delta(on_hand=on_hand)}, note)
-    row.refresh_from_db()
-    return row
+    open_many([opening], kind=kind, note=note)
+    return Stock.objects.get(pk=product.pk)
+
+
+@transaction.atomic
+def open_many(
+    openings: Iterable[Opening], *, kind: str = Kind.RECEIPT, note: Note
+) -> None:
+    """Give new products their Stock rows and first movements, all at once.
+
+    A first status is not a crossing: nothing is recorded as a StatusChange.
+    Raises ValueError when a number is out of range.
+    """
+    rows, movements = [], []
+    for opening in sorted(openings, key=attrgetter("product_id")):
+        check_on_hand(opening.on_hand)
+        rows.append(Stock(**asdict(opening)))
+        if delta := Delta(on_hand=opening.on_hand):
+            movements.append(_movement(opening.product_id, kind, delta, delta, note))
+    Stock.objects.bulk_create(rows, batch_size=BATCH)
+    StockMovement.objects.bulk_create(movements, batch_size=BATCH)
 
 
 @transaction.atomic
@@ -124,8 +165,7 @@ def reserve(quantities: Mapping[int, int], *, note: Note) -> None:
     for the same products queue up instead of deadlocking.
     Raises InsufficientStock with every product that falls short.
     """
-    for quantity in quantities.values():
-        check_quantity(quantity)
+    _check_all(quantities)
     short = []
     for product_id, quantity in sorted(quantities.items()):
         if not _write(
@@ -147,6 +187,7 @@ def reserve(quantities: Mapping[int, int], *, note: Note) -> None:
 @transaction.atomic
 def release(quantities: Mapping[int, int], *, note: Note) -> None:
     """Give reserved units back to the shelf."""
+    _check_all(quantities)
     _change_all(
         Kind.RELEASE, {pk: Delta(reserved=-q) for pk, q in quantities.items()}, note
     )
@@ -155,6 +196,7 @@ def release(quantities: Mapping[int, int], *, note: Note) -> None:
 @transaction.atomic
 def ship(quantities: Mapping[int, int], *, note: Note) -> None:
     """Turn reserved units into sold ones: on hand and reserved fall together."""
+    _check_all(quantities)
     _change_all(
         Kind.SALE,
         {pk: Delta(on_hand=-q, reserved=-q) for pk, q in quantities.items()},
@@ -165,6 +207,7 @@ def ship(quantities: Mapping[int, int], *, note: Note) -> None:
 @transaction.atomic
 def take_back(quantities: Mapping[int, int], *, note: Note) -> None:
     """Put returned units back on the shelf."""
+    _check_all(quantities)
     _change_all(
         Kind.RETURN, {pk: Delta(on_hand=q) for pk, q in quantities.items()}, note
     )
@@ -193,24 +236,40 @@ def adjust(
     Raises VersionConflict when the row changed since `expected_version`, and
     StockConflict when the number would not cover what is already promised.
     """
-    if not 0 <= on_hand <= settings.SHOP_MAX_QUANTITY:
-        raise ValueError(
-            f"on hand must be from 0 to {settings.SHOP_MAX_QUANTITY}, got {on_hand}"
-        )
     row = lock([product_id])[product_id]
     if expected_version is not None and row.version != expected_version:
         raise VersionConflict(row)
-    promised = row.reserved + row.allocated
-    if on_hand < promised:
-        raise StockConflict(
-            f"{promised} units are promised to orders and sales; "
-            f"on hand cannot be set to {on_hand}"
-        )
-    if delta := on_hand - row.on_hand:
-        _change_all(kind, {product_id: Delta(on_hand=delta)}, note)
-        follow([product_id])
-        row.refresh_from_db()
+    adjust_many({product_id: on_hand}, kind=kind, note=note)
+    row.refresh_from_db()
     return row
+
+
+@transaction.atomic
+def adjust_many(counts: Mapping[int, int], *, kind: str, note: Note) -> None:
+    """Set what is physically there for many products at once.
+
+    `counts` maps product id to units. Raises StockConflict, and changes nothing, when
+    a number would not cover what is already promised or a product has no stock row.
+    """
+    for on_hand in counts.values():
+        check_on_hand(on_hand)
+    rows = lock(counts)
+    if missing := counts.keys() - rows.keys():
+        raise StockConflict(f"products without stock: {sorted(missing)}")
+    deltas = {}
+    for product_id, row in rows.items():
+        on_hand, promised = counts[product_id], row.reserved + row.allocated
+        if on_hand < promised:
+            raise StockConflict(
+                f"{promised} units are promised to orders and sales; "
+                f"on hand cannot be set to {on_hand}"
+            )
+        if delta := Delta(on_hand=on_hand - row.on_hand):
+            deltas[product_id] = delta
+    if deltas:
+        _set_on_hand({product_id: counts[product_id] for product_id in deltas})
+        _record(kind, deltas, note)
+        follow(deltas)
 
 
 @transaction.atomic
@@ -263,7 +322,7 @@ def apply_steps(
         on_hand += delta.on_hand
         reserved += delta.reserved
         allocated += delta.allocated
-        if delta != Delta():
+        if delta:
             movements.append(
                 _movement(
                     product_id, kind, delta, Delta(on_hand, reserved, allocated), note
@@ -301,11 +360,30 @@ def follow(product_ids: Iterable[int]) -> None:
         import_string(settings.SHOP_STOCK_FOLLOWER)(list(product_ids))
 
 
+def _check_all(quantities: Mapping[int, int]) -> None:
+    for quantity in quantities.values():
+        check_quantity(quantity)
+
+
 def _change_all(kind: str, deltas: Mapping[int, Delta], note: Note) -> None:
     for product_id, delta in sorted(deltas.items()):
         if not _write(product_id, delta):
             raise StockConflict(f"product {product_id} cannot change by {delta}")
     _record(kind, deltas, note)
+
+
+def _set_on_hand(counts: Mapping[int, int]) -> None:
+    """Write counts to rows that this transaction has locked, in one statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE catalog_stock SET on_hand = counted.on_hand, version = version + 1,
+                updated_at = now()
+            FROM unnest(%s::bigint[], %s::integer[]) AS counted (product_id, on_hand)
+            WHERE catalog_stock.product_id = counted.product_id
+            """,
+            [list(counts.keys()), list(counts.values())],
+        )
 
 
 def _write(product_id: int, delta: Delta, condition: Q | None = None) -> bool:
@@ -340,8 +418,8 @@ def _record(kind: str, deltas: Mapping[int, Delta], note: Note) -> None:
         before = _status(row, quantity - delta.on_hand + delta.reserved)
         if before != row.status:
             flips.append(_flip(row, before, row.status, quantity, note.cause))
-    StockMovement.objects.bulk_create(movements)
-    StatusChange.objects.bulk_create(flips)
+    StockMovement.objects.bulk_create(movements, batch_size=BATCH)
+    StatusChange.objects.bulk_create(flips, batch_size=BATCH)
 
 
 def _status(row: Stock, quantity: int) -> str:
