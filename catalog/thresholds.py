@@ -5,14 +5,16 @@ Stock row; changing a default rewrites all heirs, with their status changes, in 
 transaction.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from enum import Enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from catalog import stock
@@ -21,15 +23,22 @@ from catalog.models import Category, Product, Stock, Store, ThresholdChange
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-KEEP = -1
+
+class Keep(Enum):
+    """The type of KEEP: no number can be mistaken for it."""
+
+    KEEP = "keep"
+
+
+KEEP: Final = Keep.KEEP
 
 
 @dataclass(frozen=True, slots=True)
 class Levels:
     """What one product is told: a number, None to inherit, KEEP to leave it."""
 
-    safety_threshold: int | None = KEEP
-    low_stock_level: int | None = KEEP
+    safety_threshold: int | Keep | None = KEEP
+    low_stock_level: int | Keep | None = KEEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,16 @@ def store() -> Store:
     return Store.objects.get_or_create(pk=1)[0]
 
 
+def hold() -> Store:
+    """The store's defaults, locked until the transaction ends.
+
+    Everything that writes an inherited number holds this row first, so that no heir is
+    written from a default that somebody else is just changing.
+    """
+    store()
+    return Store.objects.select_for_update(no_key=True).get(pk=1)
+
+
 def origin(product: Product) -> str:
     """Where the product's threshold comes from: "product", "category X" or "store"."""
     if not product.stock.inherits_threshold:
@@ -85,17 +104,16 @@ def change(
     Locks the stock rows in primary-key order. Raises VersionConflict when a row is not
     at `expected_version`, ValueError on a number out of range.
     """
+    hold()
     defaults = Defaults()
     rows = stock.lock(levels)
-    categories = dict(
-        Product.objects.filter(pk__in=rows).values_list("pk", "category_id")
-    )
+    categories = _categories(rows)
     targets = {}
     for pk, row in rows.items():
         if expected_version is not None and row.version != expected_version:
             raise stock.VersionConflict(row)
         targets[pk] = _target(row, levels[pk], defaults, categories[pk])
-    return _apply(rows, targets, actor=actor, reason=reason)
+    return _apply(rows, targets, batch=uuid4(), actor=actor, reason=reason)
 
 
 @transaction.atomic
@@ -106,11 +124,10 @@ def change_store(
     actor: "User | None" = None,
 ) -> UUID:
     """Set the store's defaults and rewrite every heir."""
-    row = Store.objects.select_for_update().get(pk=store().pk)
-    row.safety_threshold = _checked(safety_threshold)
-    row.low_stock_level = _checked(low_stock_level)
-    row.save()
-    return inherit_again(actor=actor, reason="store defaults changed")
+    batch = uuid4()
+    _set_default(hold(), safety_threshold, low_stock_level, batch)
+    reason = "store defaults changed"
+    return _rewrite_heirs(batch=batch, actor=actor, reason=reason)
 
 
 @transaction.atomic
@@ -122,62 +139,34 @@ def change_category(
     actor: "User | None" = None,
 ) -> UUID:
     """Set a category's defaults (None: inherit) and rewrite every heir."""
-    row = Category.objects.select_for_update().get(pk=category.pk)
-    row.safety_threshold = _checked(safety_threshold)
-    row.low_stock_level = _checked(low_stock_level)
-    row.save()
-    return inherit_again(actor=actor, reason=f"defaults of {row.name} changed")
+    batch = uuid4()
+    hold()
+    row = Category.objects.select_for_update(no_key=True).get(pk=category.pk)
+    _set_default(row, safety_threshold, low_stock_level, batch)
+    reason = f"defaults of {row.name} changed"
+    return _rewrite_heirs(batch=batch, actor=actor, reason=reason)
 
 
 @transaction.atomic
 def inherit_again(*, actor: "User | None" = None, reason: str) -> UUID:
     """Rewrite the levels of every product that inherits and is not up to date."""
-    defaults = Defaults()
-    heirs = Stock.objects.filter(inherits_threshold=True) | Stock.objects.filter(
-        inherits_low_stock_level=True
-    )
-    stale = {}
-    for row in heirs.select_related("product").only(
-        "safety_threshold",
-        "low_stock_level",
-        "inherits_threshold",
-        "inherits_low_stock_level",
-        "product__category_id",
-    ):
-        if _target(row, Levels(), defaults, row.product.category_id) != _now(row):
-            stale[row.pk] = row.product.category_id
-    rows = stock.lock(stale)
-    targets = {
-        pk: _target(row, Levels(), defaults, stale[pk]) for pk, row in rows.items()
-    }
-    return _apply(rows, targets, actor=actor, reason=reason)
+    hold()
+    return _rewrite_heirs(batch=uuid4(), actor=actor, reason=reason)
 
 
 @transaction.atomic
 def undo(batch: UUID, *, actor: "User | None" = None) -> UUID:
-    """Put back what a batch changed, for products nobody has changed since."""
-    changes = {
-        row.product_id: row for row in ThresholdChange.objects.filter(batch=batch)
-    }
-    rows = stock.lock(changes)
-    targets = {}
-    for pk, row in rows.items():
-        made = changes[pk]
-        after = Target(
-            made.safety_threshold_after,
-            made.low_stock_level_after,
-            made.inherits_threshold_after,
-            made.inherits_low_stock_level_after,
-        )
-        if _now(row) == after:
-            targets[pk] = Target(
-                made.safety_threshold_before,
-                made.low_stock_level_before,
-                made.inherits_threshold_before,
-                made.inherits_low_stock_level_before,
-            )
-    return _apply(
-        {pk: rows[pk] for pk in targets}, targets, actor=actor, reason=f"undo {batch}"
+    """Put back what a batch changed, where nobody has changed it since.
+
+    A default that the batch set is put back too. A product that was an heir before is
+    an heir again: it gets what its default is then.
+    """
+    hold()
+    undoing = uuid4()
+    _restore_defaults(batch, undoing)
+    made = {row.product_id: row for row in ThresholdChange.objects.filter(batch=batch)}
+    return _rewrite_heirs(
+        batch=undoing, actor=actor, reason=f"undo {batch}", putting_back=made
     )
 
 
@@ -189,22 +178,95 @@ class Target:
     inherits_low_stock_level: bool
 
 
-def _now(row: Stock) -> Target:
-    return Target(
-        row.safety_threshold,
-        row.low_stock_level,
-        row.inherits_threshold,
-        row.inherits_low_stock_level,
+TARGET = [field.name for field in fields(Target)]
+
+
+def _set_default(
+    row: Store | Category,
+    safety_threshold: int | None,
+    low_stock_level: int | None,
+    batch: UUID,
+) -> None:
+    row.safety_threshold = _checked(safety_threshold)
+    row.low_stock_level = _checked(low_stock_level)
+    row._change_reason = _cause(batch)  # type: ignore[union-attr]
+    row.save()
+
+
+def _restore_defaults(batch: UUID, undoing: UUID) -> None:
+    """Put back the defaults that a batch set and that still are what it set."""
+    for model in (Store, Category):
+        for after in model.history.filter(history_change_reason=_cause(batch)):
+            before = after.prev_record
+            row = model.objects.select_for_update(no_key=True).filter(pk=after.id)
+            for now in row:
+                if before and _default(now) == _default(after):
+                    _set_default(now, *_default(before), undoing)
+
+
+def _default(row: Store | Category) -> tuple[int | None, int | None]:
+    return row.safety_threshold, row.low_stock_level
+
+
+def _rewrite_heirs(
+    *,
+    batch: UUID,
+    actor: "User | None",
+    reason: str,
+    putting_back: Mapping[int, ThresholdChange] = MappingProxyType({}),
+) -> UUID:
+    """Bring all heirs up to date, and put back what a batch changed."""
+    defaults = Defaults()
+    heirs = Stock.objects.filter(
+        Q(inherits_threshold=True) | Q(inherits_low_stock_level=True)
     )
+    doubtful = {
+        row.pk
+        for row in heirs.select_related("product").only(*TARGET, "product__category_id")
+        if _target(row, Levels(), defaults, row.product.category_id) != _now(row)
+    }
+    rows = stock.lock(doubtful | putting_back.keys())
+    categories = _categories(rows)
+    targets = {}
+    for pk, row in rows.items():
+        made = putting_back.get(pk)
+        levels = _before(made) if made and _now(row) == _after(made) else Levels()
+        targets[pk] = _target(row, levels, defaults, categories[pk])
+    return _apply(rows, targets, batch=batch, actor=actor, reason=reason)
+
+
+def _categories(rows: Iterable[int]) -> dict[int, int | None]:
+    products = Product.objects.filter(pk__in=list(rows))
+    return dict(products.values_list("pk", "category_id"))
+
+
+def _before(made: ThresholdChange) -> Levels:
+    return Levels(
+        None if made.inherits_threshold_before else made.safety_threshold_before,
+        None if made.inherits_low_stock_level_before else made.low_stock_level_before,
+    )
+
+
+def _after(made: ThresholdChange) -> Target:
+    return Target(
+        made.safety_threshold_after,
+        made.low_stock_level_after,
+        made.inherits_threshold_after,
+        made.inherits_low_stock_level_after,
+    )
+
+
+def _now(row: Stock) -> Target:
+    return Target(*(getattr(row, name) for name in TARGET))
 
 
 def _target(
     row: Stock, levels: Levels, defaults: Defaults, category_id: int | None
 ) -> Target:
     threshold, level = levels.safety_threshold, levels.low_stock_level
-    if threshold == KEEP:
+    if threshold is KEEP:
         threshold = None if row.inherits_threshold else row.safety_threshold
-    if level == KEEP:
+    if level is KEEP:
         level = None if row.inherits_low_stock_level else row.low_stock_level
     return Target(
         defaults.of(category_id, "safety_threshold").number
@@ -231,10 +293,10 @@ def _apply(
     rows: Mapping[int, Stock],
     targets: Mapping[int, Target],
     *,
+    batch: UUID,
     actor: "User | None",
     reason: str,
 ) -> UUID:
-    batch = uuid4()
     changed = {pk: t for pk, t in targets.items() if t != _now(rows[pk])}
     groups: dict[Target, list[int]] = {}
     for pk, target in changed.items():
@@ -257,10 +319,14 @@ def _apply(
     )
     before = {pk: rows[pk].status for pk in changed}
     fresh = Stock.objects.filter(pk__in=list(changed)).order_by("pk")
-    stock.record_flips(before, fresh, cause=f"thresholds:{batch}")
+    stock.record_flips(before, fresh, cause=_cause(batch))
     if changed:
         stock.follow(changed)
     return batch
+
+
+def _cause(batch: UUID) -> str:
+    return f"thresholds:{batch}"
 
 
 def _change_row(
