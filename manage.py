@@ -20,13 +20,19 @@ NEED_NO_SERVER = {
     "findstatic",
     "help",
     "makemessages",
-    "makemigrations",
     "sendtestemail",
     "startapp",
     "startproject",
     "version",
 }
-NEED_NO_TABLES = {"dbshell", "migrate", "showmigrations", "sqlmigrate", "test"}
+NEED_NO_TABLES = {
+    "dbshell",
+    "makemigrations",
+    "migrate",
+    "showmigrations",
+    "sqlmigrate",
+    "test",
+}
 REDIS_URLS = ("SALE_REDIS_URL", "QUEUE_REDIS_URL", "CACHE_REDIS_URL")
 
 

@@ -166,6 +166,7 @@ def owned(
         stack.enter_context(_sigterm_as_exit())
         addresses = data_dir / ADDRESSES
         addresses.unlink(missing_ok=True)
+        stack.callback(addresses.unlink, missing_ok=True)
         try:
             running = Servers(data_dir, report, postgres_config)
             stack.enter_context(_stopping(running))
