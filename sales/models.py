@@ -55,6 +55,21 @@ class CartLine(models.Model):
     def __str__(self) -> str:
         return f"{self.quantity} x {self.product_id}"
 
+    @property
+    def can_have(self) -> int:
+        """How many of the wanted units could be had now; wants `product__stock`."""
+        if not self.product.is_published:
+            return 0
+        return min(self.quantity, self.product.stock.sellable)
+
+    @property
+    def is_short(self) -> bool:
+        return self.can_have < self.quantity
+
+    @property
+    def total(self) -> Decimal:
+        return self.product.price * self.quantity
+
 
 class SaleState(models.TextChoices):
     DRAFT = "draft", _("Draft")
@@ -151,6 +166,9 @@ class FlashSaleItem(models.Model):
     released = models.PositiveIntegerField(default=0, editable=False)
     poison_events = models.PositiveIntegerField(default=0, editable=False)
     doubt = models.CharField(max_length=200, blank=True, editable=False)
+    has_keys = models.BooleanField(
+        default=False, editable=False, help_text=_("Redis may hold keys of this item.")
+    )
     loaded_at = models.DateTimeField(null=True, editable=False)
     settled_at = models.DateTimeField(null=True, editable=False)
 
@@ -237,7 +255,8 @@ class Order(models.Model):
     """What somebody was promised; its id was chosen by the client, safe to repeat.
 
     A regular order's state is decided here. A flash order (with `flash_item`) follows
-    the claim of the same id in Redis, and only the drain writes its state.
+    the claim `claim_id` in Redis, and only the drain writes its state. The two ids are
+    the same, unless a client used the id of another order a second time.
     """
 
     State = OrderState
@@ -264,6 +283,7 @@ class Order(models.Model):
         FlashSaleItem, models.PROTECT, null=True, blank=True, related_name="orders"
     )
     buyer = models.CharField(max_length=80, blank=True)
+    claim_id = models.UUIDField(null=True, blank=True, editable=False)
     claim_seq = models.PositiveBigIntegerField(null=True, blank=True)
     expires_at = models.DateTimeField()
     created_at = models.DateTimeField(default=timezone.now)
@@ -273,6 +293,11 @@ class Order(models.Model):
 
     class Meta:
         ordering = ["-created_at", "-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                name="order_per_claim", fields=["flash_item", "claim_id"]
+            )
+        ]
         indexes = [
             models.Index(
                 fields=["expires_at"],
@@ -432,7 +457,7 @@ class FlashEvent(models.Model):
 
 
 class FlashAdjustment(models.Model):
-    """A change of a running item that Redis must take over; its id makes it safe to send twice."""
+    """A change of a running item for Redis to take over, once; its id says which."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     item = models.ForeignKey(FlashSaleItem, models.PROTECT, related_name="adjustments")

@@ -1,0 +1,425 @@
+"""From an order to money and back, the same for regular and flash orders.
+
+The one entrance for pages, API and jobs: it looks at the order's channel and calls
+`orders` (decided in PostgreSQL) or the counters (decided in Redis, drained later). The
+provider's word is stored first, then the order follows it; a crash in between is made
+good by `follow_payments`.
+"""
+
+import logging
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from catalog import stock
+from sales import counters, orders, payments, sync
+from sales.counters import ClaimRefused, Code, NotLoaded, StepRefused, Unsure
+from sales.folding import Entry
+from sales.models import (
+    FlashSaleItem,
+    ItemState,
+    Order,
+    OrderState,
+    Payment,
+    PaymentState,
+)
+from sales.orders import Contact, NotPossible
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A claim that Redis has decided and that is not in PostgreSQL yet."""
+
+    order_id: UUID
+    item_id: int
+    state: str
+    quantity: int
+    expires_at: datetime
+
+
+def order_for_shopper(order_id: UUID) -> Order | Pending | None:
+    """The order with its true state now, or its claim if it is not recorded yet.
+
+    A flash order's state is read from Redis while the sale's counters are there, so
+    the shopper never sees a state that is behind. Raises NotLoaded or Unsure only when
+    there is neither a row nor a Redis to ask.
+    """
+    order = (
+        Order.objects.select_related("flash_item__sale", "flash_item__product")
+        .prefetch_related("lines__product")
+        .filter(pk=order_id)
+        .first()
+    )
+    if order is None:
+        return _pending(order_id)
+    if order.flash_item is not None and order.flash_item.has_keys and order.claim_id:
+        try:
+            stored = counters.find(order.flash_item_id, order.claim_id)
+        except (NotLoaded, Unsure):
+            stored = None
+        if stored is not None:
+            order.state = stored.state
+            order.expires_at = sync.moment(stored.expires_at)
+    return order
+
+
+def set_contact(
+    order_id: UUID, contact: Contact, *, user: "User | None" = None
+) -> None:
+    """Store who receives an order that is still open; touches nothing else."""
+    fields: dict[str, object] = dict(asdict(contact))
+    if user is not None:
+        fields["user"] = user
+    Order.objects.filter(pk=order_id).update(**fields)
+
+
+def begin_payment(order_id: UUID) -> Payment:
+    """Make sure expiry cannot take the units, and return the payment to be made.
+
+    Two clicks share one payment. Raises NotPossible with a sentence when the hold is
+    over, Order.DoesNotExist, NotLoaded or Unsure.
+    """
+    order = _recorded(order_id)
+    if order.is_flash:
+        _begin_flash(order)
+    else:
+        orders.begin_payment(order.pk)
+    with transaction.atomic():
+        Order.objects.select_for_update(of=("self",)).get(pk=order.pk)
+        payment, _created = Payment.objects.get_or_create(
+            order=order,
+            state=PaymentState.PENDING,
+            defaults={
+                "gateway": payments.default().name,
+                "amount": order.total,
+                "currency": order.currency,
+            },
+        )
+    return payment
+
+
+def payment_url(payment: Payment) -> str:
+    """Where the shopper pays."""
+    return payments.gateway_of(payment).start(payment)
+
+
+def finish(payment_id: UUID, outcome: str, *, reference: str = "") -> Payment:
+    """Store the provider's word ("paid" or "declined"), then let the order follow.
+
+    The first word counts, except that money that comes after a decline is money. Safe
+    to repeat; when Redis cannot be asked, `follow_payments` does the rest later.
+    """
+    if outcome not in (PaymentState.PAID, PaymentState.DECLINED):
+        raise ValueError(f"not an outcome: {outcome!r}")
+    with transaction.atomic():
+        payment = Payment.objects.select_for_update().get(pk=payment_id)
+        late = payment.state == PaymentState.DECLINED and outcome == PaymentState.PAID
+        if payment.state == PaymentState.PENDING or late:
+            payment.state = outcome
+            payment.reference = reference or payment.reference
+            payment.handled_at = None
+            payment.save()
+            logger.info("payment %s: %s", payment.pk, outcome)
+    try:
+        follow(payment)
+    except (NotLoaded, Unsure) as error:
+        logger.warning("payment %s: its order follows later: %s", payment.pk, error)
+    return payment
+
+
+def follow(payment: Payment) -> None:
+    """Bring the order to where the payment's outcome says; safe to repeat.
+
+    Raises NotLoaded or Unsure when Redis cannot be asked; nothing is lost then.
+    """
+    if payment.handled_at or payment.state == PaymentState.PENDING:
+        return
+    order = Order.objects.get(pk=payment.order_id)
+    note = ""
+    if payment.state == PaymentState.PAID:
+        taken = _confirm_flash(order) if order.is_flash else _confirm_regular(order)
+        if not taken:
+            note = "paid too late, nothing left: money sent back"
+            payments.gateway_of(payment).refund(payment, payment.amount)
+    elif payment.state == PaymentState.DECLINED:
+        _release_declined(order)
+    with transaction.atomic():
+        locked = Payment.objects.select_for_update().get(pk=payment.pk)
+        if locked.handled_at is None:
+            locked.handled_at = timezone.now()
+            locked.note = note
+            if note:
+                locked.state = PaymentState.REFUNDED
+            locked.save()
+    payment.refresh_from_db()
+
+
+def follow_payments(now: datetime) -> int:
+    """Finish what a crash or a lost Redis left open; return how many payments moved.
+
+    One bad payment is logged and does not stop the others.
+    """
+    moved = 0
+    waiting = Payment.objects.filter(handled_at=None).exclude(
+        state=PaymentState.PENDING
+    )
+    for payment in waiting.order_by("created_at")[:500]:
+        try:
+            follow(payment)
+            moved += 1
+        except (NotLoaded, Unsure) as error:
+            logger.warning("payment %s waits: %s", payment.pk, error)
+        except Exception:
+            logger.exception("payment %s cannot be followed", payment.pk)
+    old = now - timedelta(seconds=settings.SHOP_PAYING_SECONDS)
+    silent = Payment.objects.filter(state=PaymentState.PENDING, created_at__lt=old)
+    for payment_id in silent.order_by("created_at").values_list("pk", flat=True)[:500]:
+        finish(payment_id, PaymentState.DECLINED)
+        moved += 1
+    return moved
+
+
+def cancel(order_id: UUID, *, actor: "User | None" = None) -> None:
+    """Give an unpaid order's units back at once. Safe to repeat.
+
+    Raises NotPossible once payment has begun.
+    """
+    order = Order.objects.filter(pk=order_id).first()
+    if order is not None and not order.is_flash:
+        orders.cancel(order_id, actor=actor)
+        return
+    item, claim_id = _claim_of(order_id, order)
+    try:
+        counters.release(
+            item.pk, epoch=item.epoch, order_id=claim_id, reason="cancelled"
+        )
+    except StepRefused as error:
+        if error.code is Code.UNKNOWN:
+            raise Order.DoesNotExist(order_id) from error
+        raise NotPossible(
+            _("Payment has begun; this order can be refunded, not cancelled.")
+        ) from error
+
+
+def claim_again(order_id: UUID) -> counters.Admitted:
+    """Hold the units of an expired or cancelled flash order once more, if there are any.
+
+    Raises ClaimRefused with its code, NotPossible for a refunded order.
+    """
+    item, claim_id = _claim_of(order_id, Order.objects.filter(pk=order_id).first())
+    try:
+        return counters.reclaim(
+            item.pk, epoch=item.epoch, order_id=claim_id, target="held"
+        )
+    except StepRefused as error:
+        raise NotPossible(_("This order cannot be held again.")) from error
+
+
+def refund(
+    order_id: UUID, *, restock: bool, actor: "User | None" = None, note: str = ""
+) -> Order:
+    """Send the money of a paid order back; with `restock` its units can be sold again.
+
+    Raises NotPossible for an order that is not paid. Safe to repeat.
+    """
+    order = Order.objects.get(pk=order_id)
+    if order.is_flash:
+        _refund_flash(order, restock=restock, actor=actor, note=note)
+    else:
+        orders.refund(order_id, restock=restock, actor=actor, note=note)
+    for payment in Payment.objects.filter(order=order, state=PaymentState.PAID):
+        payments.gateway_of(payment).refund(payment, payment.amount)
+        Payment.objects.filter(pk=payment.pk).update(state=PaymentState.REFUNDED)
+    order.refresh_from_db()
+    return order
+
+
+def expire_due(now: datetime, *, limit: int = 1000) -> int:
+    """Release flash holds that are due by PostgreSQL's time; Redis decides each.
+
+    One bad row is logged and does not stop the others. Returns how many were released.
+    """
+    due = Order.objects.due(now).filter(flash_item__has_keys=True)
+    rows = due.order_by("expires_at").values_list("flash_item", "claim_id")[:limit]
+    by_item: dict[int, list[UUID]] = {}
+    for item_id, claim_id in rows:
+        if item_id is not None and claim_id is not None:
+            by_item.setdefault(item_id, []).append(claim_id)
+    released = 0
+    for item in FlashSaleItem.objects.in_bulk(list(by_item)).values():
+        try:
+            answers = counters.release_many(
+                item.pk, epoch=item.epoch, order_ids=by_item[item.pk], reason="expired"
+            )
+        except (NotLoaded, Unsure) as error:
+            logger.warning("flash item %s: expiry waits: %s", item.pk, error)
+            continue
+        for claim_id, answer in zip(by_item[item.pk], answers, strict=True):
+            if isinstance(answer, counters.Step):
+                released += not answer.repeated
+            elif not isinstance(answer, StepRefused):
+                logger.error("claim %s cannot expire: %s", claim_id, answer)
+    return released
+
+
+# -- Inside -----------------------------------------------------------------------
+
+
+def _pending(order_id: UUID) -> Pending | None:
+    """A claim of that id in any loaded item."""
+    for item_id in sync.loaded_items():
+        stored = counters.find(item_id, order_id)
+        if stored is not None:
+            return Pending(
+                order_id,
+                item_id,
+                stored.state,
+                stored.quantity,
+                sync.moment(stored.expires_at),
+            )
+    return None
+
+
+def _recorded(order_id: UUID) -> Order:
+    """The order's row; a claim that is still in the stream is drained first."""
+    order = Order.objects.filter(pk=order_id).first()
+    if order is None and (pending := _pending(order_id)):
+        sync.drain(pending.item_id, budget=timedelta(seconds=1))
+        order = Order.objects.filter(pk=order_id).first()
+        if order is None:
+            raise NotPossible(
+                _("Your order is being recorded; please try again in a moment.")
+            )
+    if order is None:
+        raise Order.DoesNotExist(order_id)
+    return order
+
+
+def _claim_of(order_id: UUID, order: Order | None) -> tuple[FlashSaleItem, UUID]:
+    """The item and claim id of a flash order, recorded or not."""
+    if order is not None and order.flash_item_id and order.claim_id:
+        return FlashSaleItem.objects.get(pk=order.flash_item_id), order.claim_id
+    pending = _pending(order_id)
+    if pending is None:
+        raise Order.DoesNotExist(order_id)
+    return FlashSaleItem.objects.get(pk=pending.item_id), order_id
+
+
+def _begin_flash(order: Order) -> None:
+    item, claim_id = _claim_of(order.pk, order)
+    try:
+        counters.begin_payment(item.pk, epoch=item.epoch, order_id=claim_id)
+    except StepRefused as error:
+        raise NotPossible(
+            _("The hold on this order has ended; try to claim it again.")
+        ) from error
+
+
+def _confirm_regular(order: Order) -> bool:
+    """Make a regular order PAID; False when its units are gone."""
+    try:
+        orders.hold_again(order.pk)
+        orders.confirm(order.pk)
+    except stock.InsufficientStock:
+        return False
+    return True
+
+
+def _confirm_flash(order: Order) -> bool:
+    """Make a flash order PAID; False when its units are gone or the sale is settled."""
+    item, claim_id = _claim_of(order.pk, order)
+    if not item.has_keys or item.state == ItemState.SETTLED:
+        return order.state == OrderState.PAID
+    try:
+        return _confirm_claim(item, claim_id)
+    except StepRefused as error:
+        logger.error("order %s cannot be confirmed: %s", order.pk, error)
+        return False
+
+
+def _confirm_claim(item: FlashSaleItem, claim_id: UUID) -> bool:
+    call = {"epoch": item.epoch, "order_id": claim_id}
+    stored = counters.find(item.pk, claim_id)
+    if stored is None:
+        return False
+    if stored.state == "held":
+        try:
+            counters.begin_payment(item.pk, **call)
+        except StepRefused as error:
+            if error.code is not Code.HOLD_ENDED:
+                raise
+            counters.release(item.pk, **call, reason="expired")
+            stored = counters.find(item.pk, claim_id) or stored
+    if stored.state in ("expired", "cancelled"):
+        try:
+            counters.reclaim(item.pk, **call, target="paying")
+        except ClaimRefused:
+            return False
+    counters.confirm(item.pk, **call)
+    return True
+
+
+def _release_declined(order: Order) -> None:
+    if not order.is_flash:
+        orders.release_payment(order.pk, note="payment declined")
+        return
+    item, claim_id = _claim_of(order.pk, order)
+    if item.has_keys:
+        try:
+            counters.release(
+                item.pk, epoch=item.epoch, order_id=claim_id, reason="declined"
+            )
+        except StepRefused as error:
+            logger.info("order %s: nothing to release: %s", order.pk, error)
+
+
+def _refund_flash(
+    order: Order, *, restock: bool, actor: "User | None", note: str
+) -> None:
+    item, claim_id = _claim_of(order.pk, order)
+    if item.state == ItemState.SETTLED:
+        _refund_settled(item.pk, order.pk, restock=restock)
+    else:
+        try:
+            counters.refund(
+                item.pk, epoch=item.epoch, order_id=claim_id, restock=restock
+            )
+        except StepRefused as error:
+            raise NotPossible(_("Only a paid order can be refunded.")) from error
+        sync.drain(item.pk, budget=timedelta(seconds=1))
+    order.refresh_from_db()
+    orders.log(order, note=note or "refunded", actor=actor)
+
+
+@transaction.atomic
+def _refund_settled(item_id: int, order_id: UUID, *, restock: bool) -> None:
+    """Refund after settlement: PostgreSQL alone decides, and writes the event itself."""
+    item = FlashSaleItem.objects.select_for_update().get(pk=item_id)
+    order = Order.objects.select_for_update().get(pk=order_id)
+    if order.state == OrderState.REFUNDED:
+        return
+    if order.state != OrderState.PAID or order.claim_id is None:
+        raise NotPossible(_("Only a paid order can be refunded."))
+    claimed = sync.claims_of(item, [order.claim_id])[order.claim_id]
+    entry = Entry(
+        seq=item.last_seq + 1,
+        epoch=item.epoch,
+        kind="refund",
+        at=sync.milliseconds(timezone.now()),
+        order_id=order.claim_id,
+        buyer=claimed.buyer,
+        quantity=claimed.quantity,
+        details={"restock": str(int(restock))},
+    )
+    sync.record(item, [(entry, False)])

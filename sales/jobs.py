@@ -1,0 +1,100 @@
+"""RQ jobs: a tick each. The rows they look at are the guarantee, not the queue.
+
+Every job is safe to repeat and to run twice at once; a job that dies is made good by
+the next tick.
+"""
+
+import logging
+import time
+from datetime import timedelta
+
+from django.utils import timezone
+from django_rq import get_queue, job
+
+from sales import carts, checkout, flash, orders, recovery, sync
+from sales.counters import NotLoaded, Unsure
+
+logger = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 20
+PAUSE_SECONDS = 0.1
+
+
+@job("flash", timeout=60, ttl=30, result_ttl=0)
+def drain_items(seconds: float = DRAIN_SECONDS) -> int:
+    """Bring all waiting events into PostgreSQL for a while; return how many.
+
+    A bounded loop over the loaded items, so the lag stays below a second while events
+    flow. One item's failure is logged and leaves the others alone.
+    """
+    deadline = time.monotonic() + seconds
+    drained = 0
+    while time.monotonic() < deadline:
+        for item_id in sync.loaded_items():
+            try:
+                drained += sync.drain(item_id, budget=timedelta(seconds=2))
+            except (NotLoaded, Unsure) as error:
+                logger.warning("flash item %s: drain waits: %s", item_id, error)
+                start_recovery()
+            except Exception:
+                logger.exception("flash item %s: drain failed", item_id)
+        time.sleep(PAUSE_SECONDS)
+    if drained:
+        logger.info("drained %s events", drained)
+    return drained
+
+
+@job("default", timeout=120, ttl=60, result_ttl=0)
+def preload_due() -> int:
+    """Preload what opens soon, then open the fence; return how many items."""
+    outcomes = flash.preload_due()
+    recovery.open_fence()
+    for outcome in outcomes:
+        if outcome.error:
+            logger.error("%s cannot be preloaded: %s", outcome.sku, outcome.error)
+    return len(outcomes)
+
+
+@job("default", timeout=120, ttl=30, result_ttl=0)
+def advance_sales() -> list[str]:
+    """Let sales become live, ended and settled with the clock."""
+    said = flash.advance()
+    for sentence in said:
+        logger.info(sentence)
+    return said
+
+
+@job("default", timeout=120, ttl=30, result_ttl=0)
+def expire_holds() -> int:
+    """Release holds that have ended, in both channels; return how many."""
+    now = timezone.now()
+    return orders.expire_due(now) + checkout.expire_due(now)
+
+
+@job("default", timeout=120, ttl=30, result_ttl=0)
+def follow_payments() -> int:
+    """Finish payments that a crash or a lost Redis left half done."""
+    return checkout.follow_payments(timezone.now())
+
+
+@job("default", timeout=300, ttl=30, result_ttl=0)
+def recover() -> int:
+    """Look for lost or doubtful counters and heal them; return how many items."""
+    try:
+        return len(recovery.heal())
+    except (NotLoaded, Unsure) as error:
+        logger.warning("recovery waits for Redis: %s", error)
+        return 0
+
+
+@job("default", timeout=600, ttl=600, result_ttl=0)
+def expire_carts() -> int:
+    """Delete carts nobody came back to."""
+    return carts.expire(timezone.now())
+
+
+def start_recovery() -> None:
+    """Ask for recovery now, unless somebody did within the last seconds."""
+    queue = get_queue("default")
+    if queue.connection.set("recovery-asked", 1, nx=True, ex=2):
+        queue.enqueue(recover, job_timeout=300, ttl=30, result_ttl=0)

@@ -1,0 +1,278 @@
+"""Regular orders, decided in PostgreSQL: place, pay, cancel, expire, refund.
+
+HELD -> PAYING -> PAID -> REFUNDED; HELD -> EXPIRED | CANCELLED; PAYING -> CANCELLED on
+the provider's final word. Each step is a compare-and-set on the locked order row
+together with its stock movement, so repeats and races change nothing. Rows are taken
+in one order everywhere: the order first, then stock by product.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from catalog import stock
+from catalog.models import Product
+from sales.models import Order, OrderEvent, OrderLine, OrderState
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+logger = logging.getLogger(__name__)
+
+
+class OrderConflict(Exception):
+    """The order id is known already, with other lines or another buyer."""
+
+
+class EmptyOrder(Exception):
+    """There is nothing to order."""
+
+
+class NotPossible(Exception):
+    """The order's state does not allow this step; the text says why, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Who receives the goods, and where."""
+
+    email: str
+    full_name: str = ""
+    address: str = ""
+    postal_code: str = ""
+    city: str = ""
+    country: str = ""
+
+
+def place(
+    order_id: UUID,
+    lines: Iterable[tuple[int, int]],
+    *,
+    contact: Contact,
+    user: "User | None" = None,
+) -> Order:
+    """Hold units for an order for SHOP_HOLD_SECONDS; `lines` are (product id, units).
+
+    Lines of one product are summed before the check. All lines are held or none.
+    The same id with the same content returns the first order again.
+    Raises InsufficientStock with every short line, EmptyOrder, OrderConflict.
+    """
+    quantities = _summed(lines)
+    with transaction.atomic():
+        order, created = Order.objects.get_or_create(
+            pk=order_id,
+            defaults={
+                "user": user,
+                "expires_at": timezone.now()
+                + timedelta(seconds=settings.SHOP_HOLD_SECONDS),
+                **asdict(contact),
+            },
+        )
+        if not created:
+            return _same(order, quantities, contact)
+        stock.reserve(quantities, note=_note(order))
+        products = Product.objects.published().in_bulk(list(quantities))
+        if len(products) < len(quantities):
+            gone = [pk for pk in quantities if pk not in products]
+            raise stock.InsufficientStock(
+                [stock.Shortage(pk, quantities[pk], 0) for pk in gone]
+            )
+        rows = [
+            OrderLine(
+                order=order,
+                product=products[pk],
+                sku=products[pk].sku,
+                name=products[pk].name,
+                quantity=quantity,
+                price=products[pk].price,
+            )
+            for pk, quantity in sorted(quantities.items())
+        ]
+        OrderLine.objects.bulk_create(rows)
+        order.total = sum((row.total for row in rows), start=order.total)
+        order.save(update_fields=["total"])
+        log(order)
+    return order
+
+
+def begin_payment(order_id: UUID, *, now: datetime | None = None) -> Order:
+    """HELD -> PAYING: from here on expiry cannot take the units. Safe to repeat.
+
+    Raises NotPossible when the hold is over.
+    """
+    with transaction.atomic():
+        order = _locked(order_id)
+        if order.state == OrderState.PAYING:
+            return order
+        if order.state != OrderState.HELD or order.expires_at <= (
+            now or timezone.now()
+        ):
+            raise NotPossible(_("The hold on this order has ended; order again."))
+        _move(order, OrderState.PAYING)
+    return order
+
+
+def confirm(order_id: UUID) -> Order:
+    """PAYING -> PAID: the units leave the shelf. Always works from PAYING, repeatable.
+
+    Raises NotPossible from any other state: the caller refunds or places again.
+    """
+    with transaction.atomic():
+        order = _locked(order_id)
+        if order.state == OrderState.PAID:
+            return order
+        if order.state != OrderState.PAYING:
+            raise NotPossible(_("This order is no longer waiting for a payment."))
+        stock.ship(_quantities(order), note=_note(order))
+        order.paid_at = timezone.now()
+        _move(order, OrderState.PAID)
+    return order
+
+
+def hold_again(order_id: UUID) -> Order:
+    """EXPIRED or CANCELLED -> PAYING for money that came late, if units are left.
+
+    Raises InsufficientStock when they are not: then the money goes back.
+    """
+    with transaction.atomic():
+        order = _locked(order_id)
+        if order.state in (OrderState.EXPIRED, OrderState.CANCELLED):
+            stock.reserve(_quantities(order), note=_note(order))
+            order.closed_at = None
+            _move(order, OrderState.PAYING, note="paid late, held again")
+    return order
+
+
+def release_payment(order_id: UUID, *, note: str = "") -> Order:
+    """PAYING -> CANCELLED, on the provider's final word that no money comes."""
+    with transaction.atomic():
+        order = _locked(order_id)
+        if order.state == OrderState.PAYING:
+            _close(order, OrderState.CANCELLED, note=note)
+    return order
+
+
+def cancel(order_id: UUID, *, actor: "User | None" = None) -> Order:
+    """HELD -> CANCELLED at the shopper's or merchant's word. Safe to repeat.
+
+    Raises NotPossible once payment has begun.
+    """
+    with transaction.atomic():
+        order = _locked(order_id)
+        if order.state == OrderState.HELD:
+            _close(order, OrderState.CANCELLED, actor=actor)
+        elif order.state in (OrderState.PAYING, OrderState.PAID):
+            raise NotPossible(
+                _("Payment has begun; this order can be refunded, not cancelled.")
+            )
+    return order
+
+
+def refund(
+    order_id: UUID, *, restock: bool, actor: "User | None" = None, note: str = ""
+) -> Order:
+    """PAID -> REFUNDED; with `restock` the units go back on the shelf."""
+    with transaction.atomic():
+        order = _locked(order_id)
+        if order.state == OrderState.REFUNDED:
+            return order
+        if order.state != OrderState.PAID:
+            raise NotPossible(_("Only a paid order can be refunded."))
+        if restock:
+            stock.take_back(_quantities(order), note=_note(order, actor))
+        order.closed_at = timezone.now()
+        _move(order, OrderState.REFUNDED, actor=actor, note=note)
+    return order
+
+
+def expire_due(now: datetime, *, limit: int = 1000) -> int:
+    """Release the holds that have ended, a row at a time; return how many.
+
+    Rows locked by somebody else are left for the next run. One bad row is logged
+    and does not stop the others.
+    """
+    due = Order.objects.due(now).filter(flash_item=None).order_by("expires_at")
+    expired = 0
+    for order_id in list(due.values_list("pk", flat=True)[:limit]):
+        try:
+            expired += _expire(order_id, now)
+        except Exception:
+            logger.exception("order %s: cannot expire", order_id)
+    return expired
+
+
+def _expire(order_id: UUID, now: datetime) -> bool:
+    with transaction.atomic():
+        row = (
+            Order.objects.select_for_update(skip_locked=True)
+            .due(now)
+            .filter(pk=order_id)
+            .first()
+        )
+        if row is None:
+            return False
+        _close(row, OrderState.EXPIRED)
+    return True
+
+
+def log(order: Order, *, note: str = "", actor: "User | None" = None) -> None:
+    """Write the order's present state into its timeline."""
+    OrderEvent.objects.create(order=order, state=order.state, note=note, actor=actor)
+    logger.info("order %s: %s", order.pk, order.state)
+
+
+def _summed(lines: Iterable[tuple[int, int]]) -> dict[int, int]:
+    quantities: dict[int, int] = {}
+    for product_id, quantity in lines:
+        stock.check_quantity(quantity)
+        quantities[product_id] = quantities.get(product_id, 0) + quantity
+    if not quantities:
+        raise EmptyOrder
+    return quantities
+
+
+def _same(order: Order, quantities: Mapping[int, int], contact: Contact) -> Order:
+    if (
+        order.is_flash
+        or _quantities(order) != quantities
+        or order.email != contact.email
+    ):
+        raise OrderConflict(order.pk)
+    return order
+
+
+def _locked(order_id: UUID) -> Order:
+    return Order.objects.select_for_update().get(pk=order_id, flash_item=None)
+
+
+def _quantities(order: Order) -> dict[int, int]:
+    return dict(order.lines.values_list("product_id", "quantity"))
+
+
+def _note(order: Order, actor: "User | None" = None) -> stock.Note:
+    return stock.Note(cause=f"order:{order.pk}", actor=actor)
+
+
+def _move(
+    order: Order, state: OrderState, *, note: str = "", actor: "User | None" = None
+) -> None:
+    order.state = state
+    order.save(update_fields=["state", "paid_at", "closed_at"])
+    log(order, note=note, actor=actor)
+
+
+def _close(
+    order: Order, state: OrderState, *, note: str = "", actor: "User | None" = None
+) -> None:
+    """End an unpaid order and give its units back."""
+    stock.release(_quantities(order), note=_note(order, actor))
+    order.closed_at = timezone.now()
+    _move(order, state, note=note, actor=actor)

@@ -1,0 +1,381 @@
+"""From an item's stream in Redis to PostgreSQL, exactly once.
+
+`drain` reads the events after the stored offset, folds them, and writes events, orders,
+stock, ledger and the new offset in one transaction. So a crash at any line, a repeat,
+or a second runner changes nothing: the row lock lets one runner in, and the offset
+commits together with what the events did.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID, uuid5
+
+from django.contrib.auth.models import User
+from django.db import DataError, IntegrityError, transaction
+
+from catalog import stock
+from catalog.models import StockMovement
+from sales import counters, folding
+from sales.folding import Claimed, Entry, Fold, Poison
+from sales.models import (
+    FlashAdjustment,
+    FlashEvent,
+    FlashSaleItem,
+    ItemState,
+    Order,
+    OrderLine,
+    SaleTransition,
+)
+
+logger = logging.getLogger(__name__)
+
+BATCH = 2000
+Kind = StockMovement.Kind
+Delta = stock.Delta
+
+
+class Gap(Exception):
+    """The stream does not continue where PostgreSQL stopped; the item is in doubt."""
+
+
+def drain(
+    item_id: int, *, budget: timedelta = timedelta(seconds=20), batch: int = BATCH
+) -> int:
+    """Bring an item's waiting events into PostgreSQL; return how many.
+
+    Returns at once when somebody else is draining the item, or when it has no counters.
+    Each batch is one transaction; stops when nothing waits or the budget is spent.
+    A gap or a wrong epoch freezes the item and leaves its events where they are.
+    Raises NotLoaded or Unsure when Redis does not answer.
+    """
+    deadline = time.monotonic() + budget.total_seconds()
+    drained = 0
+    while True:
+        try:
+            count = _drain_batch(item_id, batch)
+        except Gap as doubt:
+            freeze(item_id, str(doubt))
+            return drained
+        except (IntegrityError, DataError, stock.StockConflict) as error:
+            freeze(item_id, f"PostgreSQL refused the events: {error}")
+            return drained
+        drained += count
+        if count < batch or time.monotonic() >= deadline:
+            return drained
+
+
+@transaction.atomic
+def _drain_batch(item_id: int, batch: int) -> int:
+    item = (
+        FlashSaleItem.objects.select_for_update(skip_locked=True)
+        .exclude(state__in=[ItemState.WAITING, ItemState.SETTLED, ItemState.FROZEN])
+        .filter(pk=item_id)
+        .first()
+    )
+    if item is None:
+        return 0
+    return drain_locked(item, batch)
+
+
+def drain_locked(item: FlashSaleItem, batch: int = BATCH) -> int:
+    """Drain one batch of an item whose row the caller has locked. Raises Gap."""
+    waiting = counters.events(item.pk, after=item.last_seq, limit=batch)
+    if waiting:
+        check_contiguous(item, waiting)
+        record(item, [parse(event) for event in waiting])
+        # Lost at worst together with this process; recovery skips what is known.
+        known = [e.fields["order_id"] for e in waiting if "order_id" in e.fields]
+        transaction.on_commit(lambda: counters.forget_journal(item.pk, known))
+    return len(waiting)
+
+
+def check_contiguous(item: FlashSaleItem, waiting: Sequence[counters.Event]) -> None:
+    """Raise Gap unless the events follow `last_seq` without a hole, in this epoch."""
+    for expected, event in enumerate(waiting, start=item.last_seq + 1):
+        if event.id != f"{expected}-0":
+            raise Gap(f"event {expected} is missing; the next one is {event.id}")
+        epoch = event.fields.get("epoch")
+        if epoch is not None and epoch != str(item.epoch):
+            raise Gap(f"event {event.id} is of epoch {epoch}, not {item.epoch}")
+
+
+def record(item: FlashSaleItem, parsed: Sequence[tuple[Entry, bool]]) -> None:
+    """Fold events into the locked item, its orders and its stock, and move the offset.
+
+    Poison events are kept and counted, and change nothing else.
+    """
+    fold = Fold(counters=counters_of(item), claims=_known_claims(item, parsed))
+    touched: dict[UUID, Decimal] = {}
+    steps: list[tuple[str, Delta]] = []
+    rows = []
+    poison = 0
+    for entry, is_poison in parsed:
+        if not is_poison:
+            try:
+                fold.apply(entry)
+            except Poison as error:
+                is_poison = True
+                logger.error("flash item %s: poison event: %s", item.pk, error)
+        rows.append(_event_row(item, entry, is_poison))
+        if is_poison:
+            poison += 1
+            continue
+        if entry.kind == "adjust":
+            _adopt(item, entry)
+        elif entry.order_id is not None:
+            touched.setdefault(entry.order_id, item.price)
+        step = _stock_step(item, entry)
+        if step is not None:
+            steps.append(step)
+    FlashEvent.objects.bulk_create(rows, batch_size=BATCH)
+    _write_orders(item, fold, touched)
+    first, last = parsed[0][0].seq, parsed[-1][0].seq
+    if steps:
+        cause = f"flash:{item.pk}:{first}-{last}"
+        stock.apply_steps(item.product_id, steps, note=stock.Note(cause=cause))
+    for name in folding.COUNTERS:
+        setattr(item, name, getattr(fold.counters, name))
+    item.last_seq = last
+    item.poison_events += poison
+    item.save()
+
+
+def counters_of(item: FlashSaleItem) -> folding.Counters:
+    """The mirrored counters as PostgreSQL has them."""
+    return folding.Counters(**{n: getattr(item, n) for n in folding.COUNTERS})
+
+
+def freeze(item_id: int, why: str) -> None:
+    """Stop an item that is in doubt, in Redis first; recovery takes it from there."""
+    logger.error("flash item %s is frozen: %s", item_id, why)
+    epoch = FlashSaleItem.objects.values_list("epoch", flat=True).get(pk=item_id)
+    try:
+        counters.adjust(item_id, epoch=epoch, verified=epoch, state="frozen")
+    except (counters.NotLoaded, counters.Unsure):
+        logger.warning("flash item %s: Redis could not be told", item_id)
+    with transaction.atomic():
+        item = FlashSaleItem.objects.select_for_update().get(pk=item_id)
+        if item.is_loaded and item.state != ItemState.FROZEN:
+            move_item(item, ItemState.FROZEN, note=why)
+
+
+def move_item(
+    item: FlashSaleItem, state: str, *, note: str = "", actor: User | None = None
+) -> None:
+    """Put a locked item into another state, with its line in the log."""
+    SaleTransition.objects.create(
+        sale_id=item.sale_id,
+        item=item,
+        from_state=item.state,
+        to_state=state,
+        note=note[:200],
+        actor=actor,
+    )
+    item.state = state
+    item.doubt = note[:200] if state in (ItemState.FROZEN, ItemState.PAUSED) else ""
+    item.save(update_fields=["state", "doubt"])
+
+
+def moment(milliseconds: int) -> datetime:
+    """Redis time as a datetime."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def parse(event: counters.Event) -> tuple[Entry, bool]:
+    """The event's entry, and whether it is poison."""
+    try:
+        return Entry.parse(event.seq, event.fields), False
+    except Poison as error:
+        logger.error("poison event %s: %s", event.id, error)
+        raw = {str(k): str(v)[:500] for k, v in event.fields.items()}
+        now = int(time.time() * 1000)
+        return Entry(event.seq, 0, "poison", now, details=raw), True
+
+
+def _event_row(item: FlashSaleItem, entry: Entry, is_poison: bool) -> FlashEvent:
+    return FlashEvent(
+        item=item,
+        seq=entry.seq,
+        epoch=entry.epoch,
+        kind=entry.kind,
+        order_id=entry.order_id,
+        buyer=entry.buyer,
+        quantity=entry.quantity,
+        expires_at=moment(entry.expires_at) if entry.expires_at else None,
+        at=moment(entry.at),
+        details=dict(entry.details),
+        is_poison=is_poison,
+    )
+
+
+def _known_claims(
+    item: FlashSaleItem, parsed: Iterable[tuple[Entry, bool]]
+) -> dict[UUID, Claimed]:
+    ids = {entry.order_id for entry, _ in parsed if entry.order_id is not None}
+    return claims_of(item, ids)
+
+
+def claims_of(
+    item: FlashSaleItem, claim_ids: Iterable[UUID] | None = None
+) -> dict[UUID, Claimed]:
+    """An item's orders as claims, all of them or those named."""
+    orders = Order.objects.filter(flash_item=item)
+    if claim_ids is not None:
+        orders = orders.filter(claim_id__in=list(claim_ids))
+    rows = orders.values_list(
+        "claim_id",
+        "state",
+        "buyer",
+        "lines__quantity",
+        "expires_at",
+        "claim_seq",
+        "created_at",
+        "paid_at",
+        "closed_at",
+    )
+    return {
+        row[0]: Claimed(
+            row[1],
+            row[2],
+            row[3],
+            milliseconds(row[4]),
+            row[5],
+            milliseconds(row[6]),
+            milliseconds(row[7]) if row[7] else None,
+            milliseconds(row[8]) if row[8] else None,
+        )
+        for row in rows
+    }
+
+
+def milliseconds(at: datetime) -> int:
+    """A datetime as Redis time."""
+    return round(at.timestamp() * 1000)
+
+
+def _stock_step(item: FlashSaleItem, entry: Entry) -> tuple[str, Delta] | None:
+    """What one event does to the Stock row, and the ledger's word for it."""
+    quantity = entry.quantity
+    if entry.kind in ("claim", "reclaim"):
+        return Kind.RESERVE, Delta(reserved=quantity, allocated=-quantity)
+    if entry.kind == "release":
+        return Kind.RELEASE, Delta(reserved=-quantity, allocated=quantity)
+    if entry.kind == "confirm":
+        return Kind.SALE, Delta(on_hand=-quantity, reserved=-quantity)
+    if entry.kind == "refund" and folding.restocks(entry):
+        # A settled item holds nothing any more: its units go to the regular shop.
+        settled = item.state == ItemState.SETTLED
+        return Kind.RETURN, Delta(
+            on_hand=quantity, allocated=0 if settled else quantity
+        )
+    if entry.kind == "adjust" and (taken := int(entry.details["delta"])) < 0:
+        return Kind.FLASH_RETURN, Delta(allocated=taken)
+    return None  # units added were allocated before Redis heard of them
+
+
+def _adopt(item: FlashSaleItem, entry: Entry) -> None:
+    """Take over what an adjustment says beside the counters: limit, window, price."""
+    item.limit_per_buyer = int(entry.details["limit"])
+    item.closes_at = moment(int(entry.details["closes_at"]))
+    if ref := entry.details.get("ref"):
+        made = FlashAdjustment.objects.filter(pk=ref, item=item)
+        price = made.values_list("price", flat=True).first()
+        if price is not None:
+            item.price = price
+        made.update(applied_seq=entry.seq)
+
+
+def _write_orders(
+    item: FlashSaleItem, fold: Fold, touched: dict[UUID, Decimal]
+) -> None:
+    """Insert the orders of new claims and bring the others' states up to date."""
+    if not touched:
+        return
+    existing = dict(
+        Order.objects.filter(flash_item=item, claim_id__in=touched).values_list(
+            "claim_id", "pk"
+        )
+    )
+    new = [claim_id for claim_id in touched if claim_id not in existing]
+    taken = set(Order.objects.filter(pk__in=new).values_list("pk", flat=True))
+    users = _users(fold.claims[claim_id].buyer for claim_id in new)
+    created, changed = [], []
+    for claim_id, price in touched.items():
+        claimed = fold.claims[claim_id]
+        order = Order(
+            pk=existing.get(claim_id, claim_id),
+            flash_item=item,
+            claim_id=claim_id,
+            claim_seq=claimed.seq,
+            buyer=claimed.buyer,
+            state=claimed.state,
+            expires_at=moment(claimed.expires_at),
+            created_at=moment(claimed.claimed_at),
+            paid_at=moment(claimed.paid_at) if claimed.paid_at else None,
+            closed_at=moment(claimed.closed_at) if claimed.closed_at else None,
+            total=price * claimed.quantity,
+        )
+        if claim_id in existing:
+            changed.append(order)
+            continue
+        if claim_id in taken:
+            order.pk = uuid5(claim_id, f"flash:{item.pk}")
+        user = users.get(claimed.buyer)
+        if user is not None:
+            order.user_id, order.email = user.pk, user.email
+        created.append((order, price, claimed.quantity))
+    Order.objects.bulk_create([row[0] for row in created], batch_size=BATCH)
+    product = item.product
+    OrderLine.objects.bulk_create(
+        [
+            OrderLine(
+                order=order,
+                product_id=item.product_id,
+                sku=product.sku,
+                name=product.name,
+                quantity=quantity,
+                price=price,
+            )
+            for order, price, quantity in created
+        ],
+        batch_size=BATCH,
+    )
+    # Rows exist; the insert part only satisfies the form of one set-based upsert.
+    Order.objects.bulk_create(
+        changed,
+        batch_size=BATCH,
+        update_conflicts=True,
+        unique_fields=["id"],
+        update_fields=["state", "expires_at", "paid_at", "closed_at"],
+    )
+
+
+def _users(buyers: Iterable[str]) -> dict[str, User]:
+    """The accounts behind `u:<id>` buyers, by buyer; guests have none."""
+    ids = {int(b[2:]) for b in buyers if b.startswith("u:") and b[2:].isdigit()}
+    found = User.objects.in_bulk([pk for pk in ids if pk < 2**31]) if ids else {}
+    return {f"u:{pk}": user for pk, user in found.items()}
+
+
+def lag(item: FlashSaleItem) -> int:
+    """How many events wait in Redis for this item."""
+    return max(0, counters.snapshot(item.pk).seq - item.last_seq)
+
+
+def loaded_items() -> list[int]:
+    """Ids of the items whose counters should be in Redis, in key order."""
+    loaded = FlashSaleItem.objects.exclude(
+        state__in=[ItemState.WAITING, ItemState.SETTLED]
+    )
+    return list(loaded.order_by("pk").values_list("pk", flat=True))
+
+
+def count_adjustments(item: FlashSaleItem) -> int:
+    """How many units were allocated for the item and not yet taken over by Redis."""
+    waiting = item.adjustments.filter(
+        applied_seq=None, refused_at=None, units_delta__gt=0
+    )
+    return sum(waiting.values_list("units_delta", flat=True))
