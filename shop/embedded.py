@@ -166,7 +166,6 @@ def owned(
         stack.enter_context(_sigterm_as_exit())
         addresses = data_dir / ADDRESSES
         addresses.unlink(missing_ok=True)
-        stack.callback(addresses.unlink, missing_ok=True)
         try:
             running = Servers(data_dir, report, postgres_config)
             stack.enter_context(_stopping(running))
@@ -176,6 +175,7 @@ def owned(
         written = addresses.with_suffix(".new")
         written.write_text(json.dumps({"pid": os.getpid(), "env": running.env}))
         written.replace(addresses)
+        stack.callback(addresses.unlink, missing_ok=True)
         yield running
 
 

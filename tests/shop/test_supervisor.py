@@ -1,0 +1,115 @@
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from shop.daemons import EmbeddedError
+from shop.supervisor import Process, Supervisor
+
+SLEEP = ["sleep", "60"]
+WITH_CHILD = ["sh", "-c", "sleep 60 & echo $!; wait"]
+
+
+@pytest.fixture
+def lines():
+    return []
+
+
+@pytest.fixture
+def supervisor(tmp_path, lines):
+    supervisor = Supervisor(tmp_path, lines.append)
+    yield supervisor
+    supervisor.stop()
+
+
+def watch_for(supervisor, seconds):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        supervisor.watch()
+        time.sleep(0.02)
+
+
+def test_process_that_ends_is_started_again_and_reported(supervisor, lines, tmp_path):
+    supervisor.start("short", ["sh", "-c", "echo started; exit 3"])
+
+    watch_for(supervisor, seconds=1)
+
+    assert lines[0] == "short ended with status 3; starting it again"
+    assert (tmp_path / "short.log").read_text() == "started\n" * 2
+
+
+def test_pauses_grow_with_each_end_in_a_row(tmp_path):
+    process = Process("short", ["true"], tmp_path / "log")
+    process._popen.wait()
+
+    process.plan_start()
+    first = process.due_at - time.monotonic()
+    process.plan_start()
+    second = process.due_at - time.monotonic()
+
+    assert 0 < first < 0.6 < second < 1.1
+
+
+def test_killed_process_takes_its_children_along(supervisor, lines, tmp_path):
+    supervisor.start("family", WITH_CHILD)
+    log = tmp_path / "family.log"
+    while not log.exists() or not log.read_text():
+        time.sleep(0.02)
+    child = psutil.Process(int(log.read_text()))
+
+    child.parent().kill()
+    watch_for(supervisor, seconds=0.3)
+
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    assert lines == ["family ended by SIGKILL; starting it again"]
+
+
+def test_check_shows_the_end_of_the_log(supervisor):
+    supervisor.start("broken", ["sh", "-c", "echo no such module; exit 1"])
+    supervisor._processes[0]._popen.wait()
+
+    with pytest.raises(EmbeddedError, match=r"broken ended with status 1.*\n.*such"):
+        supervisor.check()
+
+
+def test_stop_ends_even_the_stubborn(tmp_path, monkeypatch):
+    monkeypatch.setattr("shop.supervisor.PATIENCE", 0.3)
+    supervisor = Supervisor(tmp_path, lambda line: None)
+    supervisor.start("stubborn", [sys.executable, "-c", STUBBORN])
+    supervisor.start("tame", SLEEP)
+    time.sleep(0.3)
+
+    supervisor.stop()
+
+    ended = [process.ended() for process in supervisor._processes]
+    assert ended == ["ended by SIGKILL", "ended by SIGTERM"]
+
+
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+time.sleep(60)
+"""
+
+
+def test_processes_end_with_the_supervisor_when_it_is_killed(tmp_path):
+    program = f"""
+import pathlib, time
+from shop.supervisor import Supervisor
+supervisor = Supervisor(pathlib.Path({str(tmp_path)!r}), print)
+supervisor.start("one", ["sh", "-c", "echo $$; sleep 60"])
+time.sleep(60)
+"""
+    owner = subprocess.Popen([sys.executable, "-c", program])
+    log = tmp_path / "one.log"
+    while not log.exists() or not log.read_text():
+        time.sleep(0.02)
+    process = psutil.Process(int(log.read_text()))
+
+    owner.kill()
+    owner.wait()
+
+    gone, _ = psutil.wait_procs([process], timeout=5)
+    assert gone
