@@ -1,5 +1,7 @@
 """Many hands on the same units, on real PostgreSQL, and what happens without care."""
 
+from contextlib import ExitStack
+from functools import partial
 from threading import Barrier
 
 import pytest
@@ -97,11 +99,13 @@ def test_orders_shipments_and_counts_at_once_keep_both_ledgers():
 def test_two_orders_for_the_same_products_in_opposite_order_queue_up():
     first, second = make_product(), make_product()
 
-    with in_background(
-        lambda: buy({first.pk: 1, second.pk: 1}),
-        lambda: buy({second.pk: 1, first.pk: 1}),
-    ) as orders, transaction.atomic():
+    baskets = [{first.pk: 1, second.pk: 1}, {second.pk: 1, first.pk: 1}]
+
+    with ExitStack() as afterwards, transaction.atomic():
         stock.lock([first.pk])
+        orders = afterwards.enter_context(
+            in_background(*[partial(buy, basket) for basket in baskets])
+        )
         wait_for_blocked(2)
 
     assert [order.result() for order in orders] == [True, True]
