@@ -1,0 +1,187 @@
+"""Flash sales of the demo shop: one that is live, one that opens in a minute."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import cycle
+from uuid import uuid4
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils.text import slugify
+
+from catalog import stock
+from catalog.models import Product
+from sales import checkout, flash, recovery, sync
+from sales.demo import people
+from sales.models import FlashSale, FlashSaleItem, ItemState, SaleState
+
+OPENED_BEFORE = timedelta(minutes=4)
+LIVE_FOR = timedelta(hours=6)
+OPENS_IN = timedelta(minutes=1)
+OPEN_FOR = timedelta(minutes=45)
+PLANNED_IN = timedelta(days=21)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One item of a demo sale; no units means all of them."""
+
+    sku: str
+    price: str
+    units: int | None = None
+    limit: int = 1
+
+
+# The tent has the threshold of its category, so its sale keeps a floor.
+LIVE = [
+    Offer("PHONES", "169.00", 30, 2),
+    Offer("TENT", "259.00"),
+    Offer("KETTLE", "59.00", 12),
+    Offer("JACKET-M", "139.00", 5),
+    Offer("PENDANT", "89.00", 6),
+]
+OPENING = [
+    Offer("DUFFEL", "79.00", 10, 2),
+    Offer("POUROVER", "29.00", 8),
+    Offer("TURNTABLE", "239.00", 5),
+    Offer("BEANIE", "15.00", 25, 3),
+    Offer("SWEATER-S", "99.00", 6),
+    Offer("KITE", "19.00", 12, 2),
+    Offer("THROW", "59.00", 9),
+    Offer("TRAIN", "24.00", 7),
+]
+AT_ONCE = 5  # items of a sale
+PLANNED = [
+    Offer("KEYS", "99.00", 20),
+    Offer("PACK", "94.00", 15),
+    Offer("LANTERN", "36.00", 25, 2),
+]
+# What shoppers have claimed before the first visitor looks: paid, held. The pendant is
+# sold out, of the jacket all is held, of the kettle little is left.
+CLAIMED = {
+    "PHONES": (7, 4),
+    "TENT": (5, 2),
+    "KETTLE": (8, 1),
+    "JACKET-M": (2, 3),
+    "PENDANT": (6, 0),
+}
+
+
+def keep_live(*, now: datetime, actor: User | None = None) -> FlashSale | None:
+    """A live, preloaded sale with some claims; None when there is one already."""
+    running = FlashSale.objects.filter(
+        state__in=[SaleState.SCHEDULED, *flash.RUNNING],
+        opens_at__lte=now,
+        closes_at__gt=now,
+    )
+    if running.exists():
+        return None
+    opens_at = now - OPENED_BEFORE
+    sale = _scheduled("Harbor Lights", LIVE, opens_at, now + LIVE_FOR, actor)
+    if sale is None:
+        return None
+    flash.preload(sale.pk, actor=actor)
+    recovery.open_fence()
+    flash.advance(now)
+    _sell_some(sale)
+    return sale
+
+
+def keep_opening(*, now: datetime, actor: User | None = None) -> FlashSale | None:
+    """A scheduled sale that opens in a minute; None when one is still to open.
+
+    The schedule loads it, in front of everybody's eyes.
+    """
+    coming = FlashSale.objects.filter(
+        state__in=[SaleState.SCHEDULED, SaleState.LOADED],
+        opens_at__gt=now,
+        opens_at__lt=now + PLANNED_IN / 2,
+    )
+    if coming.exists():
+        return None
+    opens_at = now + OPENS_IN
+    return _scheduled("Minute Rush", OPENING, opens_at, opens_at + OPEN_FOR, actor)
+
+
+def plan(*, now: datetime) -> FlashSale | None:
+    """A draft for the big day in three weeks."""
+    opens_at = (now + PLANNED_IN).replace(hour=12, minute=0, second=0, microsecond=0)
+    return _draft("Twelve Twelve", PLANNED, opens_at, opens_at + timedelta(hours=12))
+
+
+def _scheduled(
+    name: str,
+    offers: Sequence[Offer],
+    opens_at: datetime,
+    closes_at: datetime,
+    actor: User | None,
+) -> FlashSale | None:
+    sale = _draft(name, offers, opens_at, closes_at)
+    return sale and flash.schedule(sale.pk, actor=actor)
+
+
+@transaction.atomic
+def _draft(
+    name: str, offers: Sequence[Offer], opens_at: datetime, closes_at: datetime
+) -> FlashSale | None:
+    """A draft with what no other sale has at that time; None when that is nothing."""
+    taken = FlashSaleItem.objects.exclude(state=ItemState.SETTLED).filter(
+        opens_at__lt=closes_at, closes_at__gt=opens_at
+    )
+    products = (
+        Product.objects.select_related("stock")
+        .exclude(flash_items__in=taken)
+        .in_bulk([offer.sku for offer in offers], field_name="sku")
+    )
+    free = [offer for offer in offers if offer.sku in products][:AT_ONCE]
+    if not free:
+        return None
+    sale = FlashSale.objects.create(
+        name=name,
+        slug=f"{slugify(name)}-{opens_at:%Y%m%d-%H%M%S}",
+        opens_at=opens_at,
+        closes_at=closes_at,
+    )
+    for offer in free:
+        _top_up(products[offer.sku], offer)
+    FlashSaleItem.objects.bulk_create(
+        FlashSaleItem(
+            sale=sale,
+            product=products[offer.sku],
+            price=Decimal(offer.price),
+            requested_units=offer.units,
+            limit_per_buyer=offer.limit,
+            opens_at=opens_at,
+            closes_at=closes_at,
+        )
+        for offer in free
+    )
+    return sale
+
+
+def _sell_some(sale: FlashSale) -> None:
+    """Let shoppers claim units of a live sale, and most of them pay."""
+    contacts = cycle(people.CONTACTS.values())
+    for item in sale.items.filter(state=ItemState.LOADED).select_related("product"):
+        paid, held = CLAIMED[item.product.sku]
+        claims = [uuid4() for _ in range(paid + held)]
+        for claim_id in claims:
+            flash.claim(item.pk, order_id=claim_id, buyer=f"g:{uuid4()}", quantity=1)
+        sync.drain(item.pk)
+        for claim_id in claims:
+            checkout.set_contact(claim_id, next(contacts))
+        for claim_id in claims[:paid]:
+            payment = checkout.begin_payment(claim_id)
+            checkout.finish(payment.pk, "paid")
+        sync.drain(item.pk)
+
+
+def _top_up(product: Product, offer: Offer) -> None:
+    """Receive what the sale needs, so that the demo can be started for ever."""
+    row = product.stock
+    wanted = (offer.units or 20) + row.safety_threshold
+    if row.available < wanted:
+        note = stock.Note(cause="demo", reason="Delivery for the flash sale")
+        stock.receive(product.pk, wanted - row.available, note=note)
