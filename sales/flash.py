@@ -281,6 +281,11 @@ def _epoch(item_id: int) -> int:
     return _epochs[item_id]
 
 
+def forget_epochs() -> None:
+    """Read every item's epoch again at its next claim."""
+    _epochs.clear()
+
+
 def _refuse_if_not_running(item_id: int) -> None:
     """No counters can also mean that the sale is not loaded yet, or over."""
     item = FlashSaleItem.objects.select_related("sale").get(pk=item_id)
