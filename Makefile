@@ -72,7 +72,7 @@ lock: .venv/.develop ## Choose the newest allowed versions of all packages
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-header --upgrade pyproject.toml --output-file requirements.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-header --upgrade --extra dev --constraints requirements.txt \
+		--no-header --upgrade --extra dev \
 		pyproject.toml --output-file requirements-dev.txt
 
 # -- The environment ---------------------------------------------------------------

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TextIO
 from urllib.parse import quote
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from shop.daemons import EmbeddedError, Postgres, Redis, Report, Server, nothing
 
