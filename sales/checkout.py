@@ -63,9 +63,10 @@ def order_for_shopper(order_id: UUID) -> Order | Pending | None:
     )
     if order is None:
         return _pending(order_id)
-    if order.flash_item is not None and order.flash_item.has_keys and order.claim_id:
+    item = order.flash_item
+    if item is not None and item.has_keys and order.claim_id:
         try:
-            stored = counters.find(order.flash_item_id, order.claim_id)
+            stored = counters.find(item.pk, order.claim_id)
         except (NotLoaded, Unsure):
             stored = None
         if stored is not None:
@@ -213,7 +214,7 @@ def cancel(order_id: UUID, *, actor: "User | None" = None) -> None:
 
 
 def claim_again(order_id: UUID) -> counters.Admitted:
-    """Hold the units of an expired or cancelled flash order once more, if there are any.
+    """Hold the units of an expired or cancelled flash order once more.
 
     Raises ClaimRefused with its code, NotPossible for a refunded order.
     """
@@ -349,24 +350,27 @@ def _confirm_flash(order: Order) -> bool:
 
 
 def _confirm_claim(item: FlashSaleItem, claim_id: UUID) -> bool:
-    call = {"epoch": item.epoch, "order_id": claim_id}
     stored = counters.find(item.pk, claim_id)
     if stored is None:
         return False
     if stored.state == "held":
         try:
-            counters.begin_payment(item.pk, **call)
+            counters.begin_payment(item.pk, epoch=item.epoch, order_id=claim_id)
         except StepRefused as error:
             if error.code is not Code.HOLD_ENDED:
                 raise
-            counters.release(item.pk, **call, reason="expired")
+            counters.release(
+                item.pk, epoch=item.epoch, order_id=claim_id, reason="expired"
+            )
             stored = counters.find(item.pk, claim_id) or stored
     if stored.state in ("expired", "cancelled"):
         try:
-            counters.reclaim(item.pk, **call, target="paying")
+            counters.reclaim(
+                item.pk, epoch=item.epoch, order_id=claim_id, target="paying"
+            )
         except ClaimRefused:
             return False
-    counters.confirm(item.pk, **call)
+    counters.confirm(item.pk, epoch=item.epoch, order_id=claim_id)
     return True
 
 
@@ -404,7 +408,7 @@ def _refund_flash(
 
 @transaction.atomic
 def _refund_settled(item_id: int, order_id: UUID, *, restock: bool) -> None:
-    """Refund after settlement: PostgreSQL alone decides, and writes the event itself."""
+    """Refund after settlement: PostgreSQL decides, and writes the event itself."""
     item = FlashSaleItem.objects.select_for_update().get(pk=item_id)
     order = Order.objects.select_for_update().get(pk=order_id)
     if order.state == OrderState.REFUNDED:

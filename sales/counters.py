@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import sha1
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import redis
@@ -297,7 +297,7 @@ def _ready() -> redis.Redis:
     return connected
 
 
-def _run(script: str, item_id: int, *args: object, fenced: bool = True) -> list[Any]:
+def _run(script: str, item_id: int, *args: str | int, fenced: bool = True) -> list[Any]:
     connected = _ready()
     with _translated():
         if fenced and script not in UNFENCED:
@@ -329,7 +329,7 @@ def claim_many(
     item_id: int, *, epoch: int, claims: Sequence[Claim]
 ) -> list[Admitted | ClaimRefused | NotLoaded]:
     """Decide a batch in order in one script call; one answer per claim."""
-    args: list[object] = []
+    args: list[str | int] = []
     for wanted in claims:
         if not BUYER.fullmatch(wanted.buyer):
             raise ValueError(f"not a buyer id: {wanted.buyer!r}")
@@ -447,7 +447,7 @@ def preload(item_id: int, counters: Snapshot, *, event: str = "preload") -> Step
     `counters.seq` is the last number used so far; the creation takes the next one.
     Raises WrongEpoch when another life is there, StepRefused CONFLICT on leftovers.
     """
-    args: list[object] = [counters.epoch, event]
+    args: list[str | int] = [counters.epoch, event]
     for field in META_FIELDS:
         if field != "epoch":
             args += [field, getattr(counters, field)]
@@ -459,7 +459,8 @@ def adjust(item_id: int, *, epoch: int, ref: str = "", **changes: int | str) -> 
 
     With `ref` the change is made once, however often it is sent. With `verified` (the
     epoch) it also changes an item in doubt and works before the node's fence is open:
-    for recovery and settlement only. Raises StepRefused TOO_MANY when it takes back more than is unclaimed.
+    for recovery and settlement only. Raises StepRefused TOO_MANY when it takes back
+    more than is unclaimed.
     """
     pairs = [part for pair in changes.items() for part in pair]
     fenced = "verified" not in changes
@@ -470,7 +471,7 @@ def restore(
     item_id: int, *, epoch: int, claims: Iterable[tuple[UUID, StoredClaim]]
 ) -> None:
     """Put claims back into an item that is being recovered, with their buyers."""
-    args: list[object] = []
+    args: list[str | int] = []
     for order_id, stored in claims:
         owns = stored.state in ("held", "paying", "paid")
         share = f"{stored.buyer}|{stored.quantity}" if owns else ""
@@ -486,7 +487,7 @@ def snapshot(item_id: int) -> Snapshot:
     _, now, flat, claims, buyers, events, last_id, whole = answer
     meta = dict(zip(flat[::2], flat[1::2], strict=True))
     try:
-        numbers = {f: int(meta[f]) for f in META_FIELDS if f != "state"}
+        numbers: dict[str, Any] = {f: int(meta[f]) for f in META_FIELDS if f != "state"}
         state = meta["state"]
     except (KeyError, ValueError) as error:
         raise NotLoaded(f"item {item_id} has damaged counters: {error}") from error
@@ -525,7 +526,7 @@ def snapshots(item_ids: Sequence[int]) -> dict[int, Snapshot]:
         if None not in row:
             values = dict(zip(META_FIELDS, row, strict=True))
             state = values.pop("state")
-            numbers = {field: int(value) for field, value in values.items()}
+            numbers: dict[str, Any] = {f: int(value) for f, value in values.items()}
             found[item_id] = Snapshot(**numbers, state=state, now=now)
     return found
 
@@ -535,7 +536,7 @@ def events(item_id: int, *, after: int, limit: int) -> list[Event]:
     connected = _ready()
     with _translated():
         rows = connected.xrange(keys(item_id)[3], f"{after + 1}-0", "+", limit)
-    return [Event(id_, fields) for id_, fields in rows]
+    return [Event(id_, fields) for id_, fields in cast(list[Any], rows)]
 
 
 def event(item_id: int, seq: int) -> Event | None:
@@ -558,7 +559,8 @@ def buyers(item_id: int) -> dict[str, int]:
     connected = _ready()
     with _translated():
         rows = connected.hgetall(keys(item_id)[2])
-    return {b: int(n) for b, n in rows.items() if b != "_epoch" and int(n)}
+    owned = cast(dict[str, str], rows)
+    return {b: int(n) for b, n in owned.items() if b != "_epoch" and int(n)}
 
 
 def delete(item_id: int) -> None:
@@ -595,7 +597,7 @@ def journal(
 def journaled(item_id: int) -> dict[UUID, StoredClaim]:
     """Claims noted and not yet drained; empty when the journal cannot be read."""
     try:
-        rows = _journal().hgetall(_journal_key(item_id))
+        rows = cast(dict[str, str], _journal().hgetall(_journal_key(item_id)))
     except RedisError as error:
         logger.warning("the journal of item %s cannot be read: %s", item_id, error)
         return {}

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.conf import settings
@@ -83,7 +83,7 @@ class Live:
 @transaction.atomic
 def schedule(sale_id: int, *, actor: "User | None" = None) -> FlashSale:
     """Draft -> scheduled: from now on the preload command will load it in time."""
-    sale = _locked(sale_id)
+    sale = locked(sale_id)
     if sale.state == SaleState.SCHEDULED:
         return sale
     _require(sale, SaleState.DRAFT, _("Only a draft can be scheduled."))
@@ -113,7 +113,7 @@ def preload(sale_id: int, *, actor: "User | None" = None) -> list[Preloaded]:
     for item_id in sale.items.order_by("product_id").values_list("pk", flat=True):
         outcomes.append(_preload_item(item_id))
     with transaction.atomic():
-        sale = _locked(sale_id)
+        sale = locked(sale_id)
         done = any(not outcome.error for outcome in outcomes)
         if sale.state == SaleState.SCHEDULED and done:
             _move(sale, SaleState.LOADED, actor)
@@ -146,7 +146,7 @@ def pause(sale_id: int, *, actor: "User | None" = None) -> FlashSale:
 @transaction.atomic
 def resume(sale_id: int, *, actor: "User | None" = None) -> FlashSale:
     """Paused -> live (or loaded, before it opens). PostgreSQL first."""
-    sale = _locked(sale_id)
+    sale = locked(sale_id)
     if sale.state in (SaleState.LOADED, SaleState.LIVE):
         return sale
     _require(sale, SaleState.PAUSED, _("Only a paused sale can be resumed."))
@@ -159,14 +159,14 @@ def resume(sale_id: int, *, actor: "User | None" = None) -> FlashSale:
 
 
 def end(sale_id: int, *, actor: "User | None" = None) -> FlashSale:
-    """Loaded, live or paused -> ended, before its time; open holds may still be paid."""
+    """Loaded, live or paused -> ended, before its time; open holds may be paid."""
     return _hold(sale_id, SaleState.ENDED, "ended", (*RUNNING, SaleState.ENDED), actor)
 
 
 def cancel(sale_id: int, *, actor: "User | None" = None) -> FlashSale:
     """Draft, scheduled or loaded -> cancelled; loaded units go back to the shop."""
     with transaction.atomic():
-        sale = _locked(sale_id)
+        sale = locked(sale_id)
         if sale.state == SaleState.CANCELLED:
             return sale
         states = (SaleState.DRAFT, SaleState.SCHEDULED, SaleState.LOADED)
@@ -174,8 +174,8 @@ def cancel(sale_id: int, *, actor: "User | None" = None) -> FlashSale:
             sale.state == SaleState.LOADED and sale.opens_at <= timezone.now()
         ):
             raise NotPossible(_("A sale that has opened can be ended, not cancelled."))
-        for item in _loaded(sale):
-            _tell(item, state="ended")
+        for item in loaded(sale):
+            tell(item, state="ended")
         waiting = sale.items.select_for_update().filter(state=ItemState.WAITING)
         for item in waiting:
             sync.move_item(item, ItemState.SETTLED, actor=actor)
@@ -221,7 +221,7 @@ def settle(sale_id: int) -> bool:
     if not all(settled):
         return False
     with transaction.atomic():
-        sale = _locked(sale_id)
+        sale = locked(sale_id)
         if sale.state == SaleState.ENDED:
             _move(sale, SaleState.SETTLED, None)
     return True
@@ -339,11 +339,13 @@ def _state_for_shoppers(s: Snapshot) -> str:
 # -- Inside -----------------------------------------------------------------------
 
 
-def _locked(sale_id: int) -> FlashSale:
+def locked(sale_id: int) -> FlashSale:
+    """The sale, its row locked until the transaction ends."""
     return FlashSale.objects.select_for_update().get(pk=sale_id)
 
 
-def _loaded(sale: FlashSale) -> Iterable[FlashSaleItem]:
+def loaded(sale: FlashSale) -> Iterable[FlashSaleItem]:
+    """The sale's items whose counters should be in Redis."""
     return sale.items.exclude(state__in=UNLOADED).order_by("pk")
 
 
@@ -352,10 +354,27 @@ def _require(sale: FlashSale, state: str, sentence: str) -> None:
         raise NotPossible(f"{sentence} ({sale.name}: {sale.get_state_display()})")
 
 
-def _move(sale: FlashSale, state: SaleState, actor: "User | None") -> None:
+def log(
+    sale: FlashSale,
+    actor: "User | None",
+    *,
+    to_state: str = "",
+    note: str = "",
+    item: FlashSaleItem | None = None,
+) -> None:
+    """Write a line into the sale's log."""
     SaleTransition.objects.create(
-        sale=sale, from_state=sale.state, to_state=state, actor=actor
+        sale=sale,
+        item=item,
+        from_state=sale.state,
+        to_state=to_state or sale.state,
+        note=note,
+        actor=actor,
     )
+
+
+def _move(sale: FlashSale, state: SaleState, actor: "User | None") -> None:
+    log(sale, actor, to_state=state)
     logger.info("flash sale %s: %s to %s", sale.pk, sale.state, state)
     sale.state = state
     sale.save(update_fields=["state"])
@@ -370,7 +389,7 @@ def _hold(
     actor: "User | None",
 ) -> FlashSale:
     """Close a sale in Redis first, then in PostgreSQL, under its row lock."""
-    sale = _locked(sale_id)
+    sale = locked(sale_id)
     if sale.state == state:
         return sale
     if sale.state not in allowed:
@@ -378,16 +397,17 @@ def _hold(
             _("A sale that is %(state)s cannot be %(word)s.")
             % {"state": sale.get_state_display().lower(), "word": word}
         )
-    for item in _loaded(sale):
-        _tell(item, state=word)
+    for item in loaded(sale):
+        tell(item, state=word)
     _move(sale, state, actor)
     return sale
 
 
-def _tell(item: FlashSaleItem, **changes: int | str) -> None:
+def tell(item: FlashSaleItem, state: str = "", **changes: int) -> None:
     """Change an item in Redis; lost counters admit nobody, so they need no telling."""
+    told: dict[str, Any] = {**changes, "state": state} if state else {**changes}
     try:
-        counters.adjust(item.pk, epoch=item.epoch, **changes)
+        counters.adjust(item.pk, epoch=item.epoch, **told)
     except NotLoaded as error:
         logger.warning("flash item %s: %s; recovery will follow", item.pk, error)
 
@@ -491,16 +511,21 @@ def wanted_state(item: FlashSaleItem) -> str:
 
 
 def _reconcile_all(sale_id: int) -> None:
-    """Tell Redis the state PostgreSQL has, for items that are not in doubt."""
+    """Tell Redis what PostgreSQL has, for items that are not in doubt."""
     items = FlashSaleItem.objects.select_related("sale").filter(sale_id=sale_id)
     for item in items.filter(state__in=[ItemState.LOADED, ItemState.PAUSED]):
-        _tell(item, state=wanted_state(item))
+        tell(
+            item,
+            state=wanted_state(item),
+            limit=item.limit_per_buyer,
+            closes_at=sync.milliseconds(item.closes_at),
+        )
 
 
 def _advance(sale_id: int, now: datetime) -> list[str]:
     said = []
     with transaction.atomic():
-        sale = _locked(sale_id)
+        sale = locked(sale_id)
         if sale.state == SaleState.LOADED and sale.opens_at <= now:
             _move(sale, SaleState.LIVE, None)
             said.append(f"{sale.name} is live")
@@ -509,17 +534,17 @@ def _advance(sale_id: int, now: datetime) -> list[str]:
             said.append(f"{sale.name} has ended")
         # Under the row lock, so that a pause or resume cannot come in between.
         _reconcile_all(sale_id)
-    _settle_floors(sale_id)
+    _heal(sale_id)
     if sale.state in (SaleState.ENDED, SaleState.CANCELLED) and settle(sale_id):
         said.append(f"{sale.name} is settled")
     return said
 
 
-def _settle_floors(sale_id: int) -> None:
-    """Heal floors that a crash kept from following the stock."""
-    products = FlashSaleItem.objects.filter(sale_id=sale_id).exclude(state__in=UNLOADED)
-    if ids := list(products.values_list("product_id", flat=True)):
-        floors.settle(ids)
+def _heal(sale_id: int) -> None:
+    """Make good what a crash kept from Redis: floors that follow the stock."""
+    items = FlashSaleItem.objects.filter(sale_id=sale_id).exclude(state__in=UNLOADED)
+    if products := list(items.values_list("product_id", flat=True)):
+        floors.settle(products)
 
 
 def _settle_item(item_id: int) -> bool:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from django.utils import timezone
 from django_rq import get_queue, job
 
-from sales import carts, checkout, flash, orders, recovery, sync
+from sales import adjustments, carts, checkout, flash, orders, recovery, sync
 from sales.counters import NotLoaded, Unsure
 
 logger = logging.getLogger(__name__)
@@ -59,6 +59,7 @@ def preload_due() -> int:
 def advance_sales() -> list[str]:
     """Let sales become live, ended and settled with the clock."""
     said = flash.advance()
+    adjustments.send_waiting()
     for sentence in said:
         logger.info(sentence)
     return said

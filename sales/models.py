@@ -60,7 +60,8 @@ class CartLine(models.Model):
         """How many of the wanted units could be had now; wants `product__stock`."""
         if not self.product.is_published:
             return 0
-        return min(self.quantity, self.product.stock.sellable)
+        sellable: int = self.product.stock.sellable
+        return min(self.quantity, sellable)
 
     @property
     def is_short(self) -> bool:
@@ -463,8 +464,6 @@ class FlashAdjustment(models.Model):
     item = models.ForeignKey(FlashSaleItem, models.PROTECT, related_name="adjustments")
     units_delta = models.IntegerField(default=0)
     price = models.DecimalField(max_digits=9, decimal_places=2, null=True)
-    limit_per_buyer = models.PositiveIntegerField(null=True)
-    closes_at = models.DateTimeField(null=True)
     reason = models.CharField(max_length=200, blank=True)
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True)
     created_at = models.DateTimeField(auto_now_add=True)

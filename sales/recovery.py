@@ -265,7 +265,7 @@ def _from_journal(item: FlashSaleItem, claims: dict[UUID, Claimed]) -> int:
         for order_id, stored in counters.journaled(item.pk).items()
         if order_id not in claims and item.left - stored.quantity >= 0
     }
-    entries = []
+    entries: list[tuple[Entry, bool]] = []
     left = item.left
     for order_id, stored in sorted(lost.items(), key=lambda pair: pair[1].seq):
         if left < stored.quantity:

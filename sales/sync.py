@@ -237,17 +237,28 @@ def claims_of(
         "closed_at",
     )
     return {
-        row[0]: Claimed(
-            row[1],
-            row[2],
-            row[3],
-            milliseconds(row[4]),
-            row[5],
-            milliseconds(row[6]),
-            milliseconds(row[7]) if row[7] else None,
-            milliseconds(row[8]) if row[8] else None,
+        claim_id: Claimed(
+            state,
+            buyer,
+            quantity,
+            milliseconds(expires_at),
+            seq,
+            milliseconds(created_at),
+            milliseconds(paid_at) if paid_at else None,
+            milliseconds(closed_at) if closed_at else None,
         )
-        for row in rows
+        for (
+            claim_id,
+            state,
+            buyer,
+            quantity,
+            expires_at,
+            seq,
+            created_at,
+            paid_at,
+            closed_at,
+        ) in rows
+        if claim_id is not None and seq is not None
     }
 
 
@@ -277,9 +288,7 @@ def _stock_step(item: FlashSaleItem, entry: Entry) -> tuple[str, Delta] | None:
 
 
 def _adopt(item: FlashSaleItem, entry: Entry) -> None:
-    """Take over what an adjustment says beside the counters: limit, window, price."""
-    item.limit_per_buyer = int(entry.details["limit"])
-    item.closes_at = moment(int(entry.details["closes_at"]))
+    """Note that Redis took an adjustment over; a new price counts from this event."""
     if ref := entry.details.get("ref"):
         made = FlashAdjustment.objects.filter(pk=ref, item=item)
         price = made.values_list("price", flat=True).first()
@@ -371,11 +380,3 @@ def loaded_items() -> list[int]:
         state__in=[ItemState.WAITING, ItemState.SETTLED]
     )
     return list(loaded.order_by("pk").values_list("pk", flat=True))
-
-
-def count_adjustments(item: FlashSaleItem) -> int:
-    """How many units were allocated for the item and not yet taken over by Redis."""
-    waiting = item.adjustments.filter(
-        applied_seq=None, refused_at=None, units_delta__gt=0
-    )
-    return sum(waiting.values_list("units_delta", flat=True))

@@ -11,7 +11,7 @@ from sales.counters import NotLoaded, Unsure
 class Command(BaseCommand):
     help = (
         "Put the products of flash sales that open soon into Redis. Safe to run twice, "
-        "at once, and during a live sale. Exit status 1 if anything could not be loaded."
+        "at once, and during a live sale. Exit status 1 if something was not loaded."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
