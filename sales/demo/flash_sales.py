@@ -138,9 +138,10 @@ def _draft(
     free = [offer for offer in offers if offer.sku in products][:AT_ONCE]
     if not free:
         return None
+    number = FlashSale.objects.filter(name=name).count() + 1
     sale = FlashSale.objects.create(
         name=name,
-        slug=f"{slugify(name)}-{opens_at:%Y%m%d-%H%M%S}",
+        slug=f"{slugify(name)}-{number}",
         opens_at=opens_at,
         closes_at=closes_at,
     )
