@@ -79,13 +79,13 @@ lock: .venv/.develop ## Choose the newest allowed versions of all packages
 
 .venv/.runtime: requirements.txt .venv/.made
 	@echo "Installing what requirements.txt lists into .venv ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
 		--require-hashes -r requirements.txt
 	@touch $@
 
 .venv/.develop: requirements-dev.txt .venv/.made
 	@echo "Installing what requirements-dev.txt lists into .venv ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
 		--require-hashes -r requirements-dev.txt
 	@touch $@
 

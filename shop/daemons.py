@@ -323,8 +323,8 @@ class Postgres(Server):
 
     def _prepare(self) -> None:
         if self._account:
-            self._let_account_reach(self.directory)
-            self._let_account_reach(self._bin)
+            self._let_others_pass([*self.directory.parents, *self._bin.parents])
+            self._let_others_read_program()
         if not (self.directory / "PG_VERSION").exists():
             self._create()
         sockets = _socket_directory(self.directory)
@@ -337,22 +337,25 @@ class Postgres(Server):
         # The main process only; its children follow it, each in its own way.
         return "-D" in process.cmdline()
 
-    def _let_account_reach(self, path: Path) -> None:
-        for parent in path.parents:
-            mode = parent.stat().st_mode
-            if not mode & stat.S_IXOTH:
-                parent.chmod(mode | stat.S_IXOTH)
-                self.report(
-                    f"made {parent} passable (o+x), since PostgreSQL does not run as "
-                    "root"
-                )
+    def _let_others_pass(self, directories: list[Path]) -> None:
+        closed = [path for path in directories if not path.stat().st_mode & 0o001]
+        for path in closed:
+            path.chmod(path.stat().st_mode | 0o001)
+        if closed:
+            names = ", ".join(sorted({str(path) for path in closed}))
+            self.report(
+                "PostgreSQL does not run as root; for its account these directories "
+                f"were made passable (o+x): {names}"
+            )
 
-        if not (self._bin / "postgres").stat().st_mode & stat.S_IROTH:
-            package = self._bin.parent.parent
-            for tree in (package, package.with_name(f"{package.name}.libs")):
-                for installed in tree.rglob("*"):
-                    mode = installed.stat().st_mode
-                    installed.chmod(mode | (mode & 0o500) >> 6)
+    def _let_others_read_program(self) -> None:
+        if (self._bin / "postgres").stat().st_mode & 0o004:
+            return
+        package = self._bin.parent.parent  # installed under a strict umask
+        for tree in (package, package.with_name(f"{package.name}.libs")):
+            for path in (tree, *tree.rglob("*")):
+                mode = path.stat().st_mode
+                path.chmod(mode | (mode & 0o500) >> 6)
 
     def _create(self) -> None:
         """Make the data directory, in one step as seen by a later start."""
