@@ -88,17 +88,16 @@ def set_contact(
 def begin_payment(order_id: UUID) -> Payment:
     """Make sure expiry cannot take the units, and return the payment to be made.
 
-    Two clicks share one payment. Raises NotPossible with a sentence when the hold is
-    over, Order.DoesNotExist, NotLoaded or Unsure.
+    Two clicks share one payment. The payment is noted before Redis is asked, so that
+    no claim can stay in payment without one. Raises NotPossible with a sentence when
+    the hold is over, Order.DoesNotExist, NotLoaded or Unsure.
     """
     order = _recorded(order_id)
-    if order.is_flash:
-        _begin_flash(order)
-    else:
-        orders.begin_payment(order.pk)
     with transaction.atomic():
+        if not order.is_flash:
+            orders.begin_payment(order.pk)
         Order.objects.select_for_update(of=("self",)).get(pk=order.pk)
-        payment, _created = Payment.objects.get_or_create(
+        payment, created = Payment.objects.get_or_create(
             order=order,
             state=PaymentState.PENDING,
             defaults={
@@ -107,6 +106,13 @@ def begin_payment(order_id: UUID) -> Payment:
                 "currency": order.currency,
             },
         )
+    if order.is_flash:
+        try:
+            _begin_flash(order)
+        except NotPossible:
+            if created:
+                payment.delete()
+            raise
     return payment
 
 
@@ -330,9 +336,9 @@ def _begin_flash(order: Order) -> None:
 def _confirm_regular(order: Order) -> bool:
     """Make a regular order PAID; False when its units are gone."""
     try:
-        orders.hold_again(order.pk)
+        orders.take_for_payment(order.pk)
         orders.confirm(order.pk)
-    except stock.InsufficientStock:
+    except (stock.InsufficientStock, NotPossible):
         return False
     return True
 

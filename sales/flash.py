@@ -202,6 +202,10 @@ def advance(now: datetime | None = None) -> list[str]:
         except (NotLoaded, Unsure) as error:
             logger.warning("flash sale %s waits: %s", sale_id, error)
     _delete_old_keys()
+    missed = FlashSale.objects.filter(state=SaleState.SCHEDULED, closes_at__lte=now)
+    for sale_id in list(missed.values_list("pk", flat=True)):
+        sale = cancel(sale_id)
+        said.append(f"{sale.name} is cancelled: it was never preloaded")
     return said
 
 
@@ -222,6 +226,8 @@ def settle(sale_id: int) -> bool:
         return False
     with transaction.atomic():
         sale = locked(sale_id)
+        for item in sale.items.select_for_update().filter(state=ItemState.WAITING):
+            sync.move_item(item, ItemState.SETTLED, note="it was never loaded")
         if sale.state == SaleState.ENDED:
             _move(sale, SaleState.SETTLED, None)
     return True

@@ -137,14 +137,17 @@ def confirm(order_id: UUID) -> Order:
     return order
 
 
-def hold_again(order_id: UUID) -> Order:
-    """EXPIRED or CANCELLED -> PAYING for money that came late, if units are left.
+def take_for_payment(order_id: UUID) -> Order:
+    """HELD, EXPIRED or CANCELLED -> PAYING, for money that is there, if units are left.
 
-    Raises InsufficientStock when they are not: then the money goes back.
+    Does nothing to an order in another state. Raises InsufficientStock when the units
+    of a closed order are gone: then the money goes back.
     """
     with transaction.atomic():
         order = _locked(order_id)
-        if order.state in (OrderState.EXPIRED, OrderState.CANCELLED):
+        if order.state == OrderState.HELD:
+            _move(order, OrderState.PAYING)
+        elif order.state in (OrderState.EXPIRED, OrderState.CANCELLED):
             stock.reserve(_quantities(order), note=_note(order))
             order.closed_at = None
             _move(order, OrderState.PAYING, note="paid late, held again")

@@ -19,12 +19,20 @@ from itertools import islice
 from uuid import UUID
 
 from django.db import transaction
+from django.utils import timezone
 
 from catalog import stock
 from sales import counters, flash, floors, sync
 from sales.counters import NotLoaded, Snapshot, StoredClaim
-from sales.folding import Claimed, Entry
-from sales.models import FlashSaleItem, ItemState, SaleState
+from sales.folding import HELD, Claimed, Entry
+from sales.models import (
+    FlashSaleItem,
+    ItemState,
+    OrderState,
+    Payment,
+    PaymentState,
+    SaleState,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -199,8 +207,9 @@ def _rebuild(item: FlashSaleItem, doubt: str) -> Recovered:
     """
     _close(item)
     drained = _drain_what_is_sure(item)
+    found = _from_journal(item)
+    followed = _from_payments(item)
     claims = sync.claims_of(item)
-    found = _from_journal(item, claims)
     item.epoch += 1
     item.last_seq += JUMP
     item.save()
@@ -217,7 +226,8 @@ def _rebuild(item: FlashSaleItem, doubt: str) -> Recovered:
         item.pk,
         doubt,
         f"rebuilt from {len(claims)} orders under epoch {item.epoch}, after draining "
-        f"{drained} events and taking {found} claims from the journal",
+        f"{drained} events, taking {found} claims from the journal and "
+        f"{followed} steps from payments",
         rebuilt=True,
     )
 
@@ -258,42 +268,99 @@ def _drain_what_is_sure(item: FlashSaleItem) -> int:
     return drained
 
 
-def _from_journal(item: FlashSaleItem, claims: dict[UUID, Claimed]) -> int:
+def _from_journal(item: FlashSaleItem) -> int:
     """Record claims that buyers were told about and that only the journal knows."""
-    lost = {
-        order_id: stored
-        for order_id, stored in counters.journaled(item.pk).items()
-        if order_id not in claims and item.left - stored.quantity >= 0
-    }
-    entries: list[tuple[Entry, bool]] = []
+    noted = counters.journaled(item.pk)
+    known = sync.claims_of(item, noted)
+    entries: list[Entry] = []
     left = item.left
-    for order_id, stored in sorted(lost.items(), key=lambda pair: pair[1].seq):
-        if left < stored.quantity:
-            break
+    for order_id, stored in sorted(noted.items(), key=lambda pair: pair[1].seq):
+        if order_id in known:
+            continue
+        if stored.quantity > left:
+            logger.error("claim %s from the journal finds no units", order_id)
+            continue
         left -= stored.quantity
-        item_seq = item.last_seq + len(entries) + 1
         entries.append(
-            (
-                Entry(
-                    seq=item_seq,
-                    epoch=item.epoch,
-                    kind="claim",
-                    at=stored.expires_at - flash.hold_milliseconds(),
-                    order_id=order_id,
-                    buyer=stored.buyer,
-                    quantity=stored.quantity,
-                    expires_at=stored.expires_at,
-                    details={"source": "journal"},
-                ),
-                False,
+            _entry(
+                item,
+                len(entries),
+                "claim",
+                order_id,
+                stored.buyer,
+                stored.quantity,
+                expires_at=stored.expires_at,
+                at=stored.expires_at - flash.hold_milliseconds(),
             )
         )
-    if entries:
-        sync.record(item, entries)
-        claims.update(
-            sync.claims_of(item, [e.order_id for e, _ in entries if e.order_id])
-        )
+    _record(item, entries)
     return len(entries)
+
+
+def _from_payments(item: FlashSaleItem) -> int:
+    """Record the steps that payments prove and whose events are lost."""
+    entries: list[Entry] = []
+    rows = Payment.objects.filter(
+        order__flash_item=item, order__state__in=[OrderState.HELD, OrderState.PAYING]
+    ).select_related("order")
+    claims = sync.claims_of(item, [p.order.claim_id for p in rows if p.order.claim_id])
+    for payment in rows.order_by("created_at"):
+        claim_id = payment.order.claim_id
+        if claim_id is None:
+            continue
+        claimed = claims[claim_id]
+        steps = []
+        if payment.state != PaymentState.DECLINED and claimed.state == HELD:
+            steps.append("begin")
+        if payment.handled_at and payment.state == PaymentState.PAID:
+            steps.append("confirm")
+        if payment.handled_at and payment.state == PaymentState.DECLINED:
+            steps += ["begin", "release"] if claimed.state == HELD else ["release"]
+        for kind in steps:
+            entries.append(
+                _entry(
+                    item,
+                    len(entries),
+                    kind,
+                    claim_id,
+                    claimed.buyer,
+                    claimed.quantity,
+                    reason="declined" if kind == "release" else "",
+                )
+            )
+    _record(item, entries)
+    return len(entries)
+
+
+def _entry(
+    item: FlashSaleItem,
+    offset: int,
+    kind: str,
+    order_id: UUID,
+    buyer: str,
+    quantity: int,
+    *,
+    expires_at: int | None = None,
+    at: int | None = None,
+    reason: str = "",
+) -> Entry:
+    """An event that PostgreSQL writes itself, because Redis lost it."""
+    return Entry(
+        seq=item.last_seq + 1 + offset,
+        epoch=item.epoch,
+        kind=kind,
+        at=at or sync.milliseconds(timezone.now()),
+        order_id=order_id,
+        buyer=buyer,
+        quantity=quantity,
+        expires_at=expires_at,
+        details={"reason": reason, "source": "recovery"},
+    )
+
+
+def _record(item: FlashSaleItem, entries: Sequence[Entry]) -> None:
+    if entries:
+        sync.record(item, [(entry, False) for entry in entries])
 
 
 def _chunks(

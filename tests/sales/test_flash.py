@@ -293,3 +293,32 @@ def test_raising_the_threshold_closes_the_counter_at_once(sale_redis):
         claim(item, buyer="g:bob")
     thresholds.change({item.product_id: thresholds.Levels(safety_threshold=0)})
     assert counters.snapshot(item.pk).floor == 0
+
+
+@pytest.mark.parametrize("outcome", ["pending", "paid", "declined"])
+def test_recovery_repeats_the_steps_that_payments_prove(sale_redis, outcome):
+    item = make_loaded_item(units=6)
+    order_id = uuid4()
+    claim(item, 2, order_id=order_id)
+    sync.drain(item.pk)
+    payment = checkout.begin_payment(order_id)
+    if outcome != "pending":
+        checkout.finish(payment.pk, outcome)
+    sale_redis.flushall()
+    sale_redis.script_flush()
+
+    recovery.open_fence()
+
+    s = counters.snapshot(item.pk)
+    assert (s.left, s.held, s.paying, s.paid) == {
+        "pending": (4, 0, 2, 0),
+        "paid": (4, 0, 0, 2),
+        "declined": (6, 0, 0, 0),
+    }[outcome]
+
+
+def test_a_sale_that_was_never_preloaded_is_cancelled_when_it_is_over():
+    item = make_item(sale=make_sale(closes_in=-1, state=FlashSale.State.SCHEDULED))
+    flash.advance()
+    item.sale.refresh_from_db()
+    assert item.sale.state == FlashSale.State.CANCELLED
