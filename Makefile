@@ -56,7 +56,7 @@ types: .venv/.develop ## Check the types
 	@$(BIN)/mypy manage.py shop catalog sales
 
 contracts: .venv/.develop
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 migrations: .venv/.develop
 	@$(MANAGE) makemigrations --check --dry-run
