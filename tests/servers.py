@@ -80,6 +80,7 @@ def _set_environment(data_dir):
     for name in [name for name in os.environ if name.startswith("SHOP_")]:
         del os.environ[name]
     os.environ.update(ENVIRONMENT, DATA_DIR=str(data_dir))
+    (data_dir / "static").mkdir(parents=True, exist_ok=True)  # whitenoise misses it
     database_url = os.environ.get("TEST_DATABASE_URL")
     if not database_url:
         postgres = Postgres(data_dir / "postgres", POSTGRES_CONFIG)

@@ -1,0 +1,193 @@
+"""What a merchant types: levels, counts, new products. Nothing is saved here."""
+
+from typing import Any, cast
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.forms.utils import ErrorList
+from django.http import QueryDict
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
+
+from catalog.models import Category, Product, Stock
+
+Level = int | None
+
+
+class QuantityField(forms.IntegerField):
+    """A number of units, from 0 to the largest one the shop can mean."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("min_value", 0)
+        kwargs.setdefault("max_value", settings.SHOP_MAX_QUANTITY)
+        kwargs.setdefault("widget", UnfoldAdminIntegerFieldWidget())
+        super().__init__(**kwargs)
+
+
+class DialogForm(forms.Form):
+    """A form of a dialog: over the page with scripts, a page of its own without."""
+
+    def __init__(self, *args: Any, subject: Any = None, **kwargs: Any) -> None:
+        self.subject = subject
+        super().__init__(*args, **kwargs)
+
+    def render_before_template(self) -> SafeString | str:
+        """Refusals that belong to no field; the theme's dialog asks for this."""
+        errors: ErrorList = self.non_field_errors()
+        return errors.render("merchant/_form_errors.html") if errors else ""
+
+
+class ReasonForm(DialogForm):
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=200,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text=_("Stands in the ledger for everybody to read."),
+    )
+
+
+class AdjustForm(ReasonForm):
+    """A counted number for what is on hand, and the version it was counted against."""
+
+    subject: Stock
+    on_hand = QuantityField(label=_("Units counted"))
+    version = forms.IntegerField(widget=forms.HiddenInput)
+    field_order = ("on_hand", "reason", "version")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial = {
+            "on_hand": self.subject.on_hand,
+            "version": self.subject.version,
+        }
+
+    def offer_again(self, current: Stock, sentence: str) -> None:
+        """Show what somebody else saved; submitting again means "mine after all"."""
+        data = cast(QueryDict, self.data).copy()
+        data["version"] = str(current.version)
+        self.data = data
+        self.add_error("on_hand", sentence)
+
+
+class ReceiveForm(ReasonForm):
+    quantity = QuantityField(label=_("Units that arrived"), min_value=1)
+    field_order = ("quantity", "reason")
+
+
+class LevelsForm(forms.ModelForm):  # type: ignore[type-arg]
+    """One row of the stock desk: an empty box takes the number from the category.
+
+    The page sends along what it showed. A box counts as changed against that, so a row
+    nobody touched is never written back; and a changed box whose stored number is not
+    the one shown is a conflict: both are told and nothing is saved. (Not the row's
+    version: that also moves with every unit sold, so a sale would refuse all edits.)
+    """
+
+    instance: Stock
+    safety_threshold = QuantityField(
+        label=_("Safety threshold"), required=False, show_hidden_initial=True
+    )
+    low_stock_level = QuantityField(
+        label=_("Low-stock level"), required=False, show_hidden_initial=True
+    )
+    LEVELS = {
+        "safety_threshold": "inherits_threshold",
+        "low_stock_level": "inherits_low_stock_level",
+    }
+
+    class Meta:
+        model = Stock
+        fields: tuple[str, ...] = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        row = self.instance
+        if row.pk is None:  # the empty form, asked for its media
+            return
+        for name, inherits in self.LEVELS.items():
+            number = getattr(row, name)
+            is_inherited = getattr(row, inherits)
+            self.initial[name] = None if is_inherited else number
+            attrs = {"aria-label": f"{self.fields[name].label}: {row.product}"}
+            if is_inherited:
+                attrs["placeholder"] = str(number)
+                attrs["title"] = str(_("Inherited. Type a number to set it here."))
+            self.fields[name].widget.attrs.update(attrs)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        for name in self.LEVELS:
+            stored = self.initial[name]
+            if name in self.changed_data and self._shown(name) != stored:
+                self._show(name, stored)
+                self.add_error(
+                    name,
+                    _(
+                        "Somebody saved %(theirs)s meanwhile, you typed %(mine)s. "
+                        "Nothing was changed: save again to use yours."
+                    )
+                    % {"theirs": _in_words(stored), "mine": _in_words(cleaned[name])},
+                )
+        return cleaned
+
+    def _shown(self, name: str) -> Level | str:
+        """What the page showed when the merchant began to type."""
+        text: str = self.data.get(self.add_initial_prefix(name), "")
+        return int(text) if text.isdecimal() else text or None
+
+    def _show(self, name: str, level: Level) -> None:
+        """Make the stored number the new base, so that saving again is a choice."""
+        data = cast(QueryDict, self.data).copy()
+        data[self.add_initial_prefix(name)] = "" if level is None else str(level)
+        self.data = data
+
+
+def _in_words(level: Level) -> str:
+    return str(_("“inherit”")) if level is None else str(level)
+
+
+class NewProductForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A product with its first stock; empty levels come from the category or store."""
+
+    on_hand = QuantityField(label=_("Units on hand"), initial=0)
+    safety_threshold = QuantityField(
+        label=_("Safety threshold"),
+        required=False,
+        help_text=_("Units never sold. Empty: taken from the category or the store."),
+    )
+    low_stock_level = QuantityField(
+        label=_("Low-stock level"),
+        required=False,
+        help_text=_(
+            "Sellable units at or below which it counts as low. Empty: inherited."
+        ),
+    )
+
+    class Meta:
+        model = Product
+        fields = "__all__"  # noqa: DJ007  the admin's fieldsets decide
+
+
+class CategoryForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Refuses a parent that lies inside the category itself."""
+
+    class Meta:
+        model = Category
+        fields = "__all__"  # noqa: DJ007
+
+    def clean_parent(self) -> Category | None:
+        parent: Category | None = self.cleaned_data["parent"]
+        parents = dict(Category.objects.values_list("pk", "parent_id"))
+        above = parent.pk if parent else None
+        seen: set[int] = set()
+        while above is not None and above not in seen:
+            if above == self.instance.pk:
+                raise ValidationError(
+                    _("“%(parent)s” lies inside this category. Choose another one."),
+                    params={"parent": parent},
+                )
+            seen.add(above)
+            above = parents.get(above)
+        return parent

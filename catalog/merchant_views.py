@@ -1,0 +1,127 @@
+"""Dashboard pages beyond a ModelAdmin: buttons that ask first, numbers explained."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db import models
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+from unfold.enums import ActionVariant
+
+from catalog import thresholds
+from catalog.merchant_forms import DialogForm
+from catalog.models import Stock
+
+Text = Any  # str or a lazy translation
+Step = Callable[[Any, HttpRequest, Any, Any], Text | None]
+RECENT = 20
+
+
+def button(
+    title: Text,
+    *,
+    permission: str,
+    icon: str,
+    sentence: Text = "",
+    submit: Text = None,
+    form_class: type[DialogForm] = DialogForm,
+    variant: ActionVariant = ActionVariant.DEFAULT,
+) -> Callable[[Step], Callable[..., HttpResponse]]:
+    """Turn `step(admin, request, form, row)` into a button of the row's admin page.
+
+    The button opens a dialog over the page (a page of its own without scripts) and only
+    a POST with a valid form runs the step. The step returns the sentence that tells the
+    merchant what was done; or None after adding an error to the form, which is shown
+    again. `permission` is "change" and the like, as the admin's `has_..._permission`:
+    without it there is no button, and the address answers 403.
+    """
+
+    def decorate(step: Step) -> Callable[..., HttpResponse]:
+        @wraps(step)
+        def view(admin: Any, request: HttpRequest, object_id: str) -> HttpResponse:
+            if not getattr(admin, f"has_{permission}_permission")(request):
+                raise PermissionDenied
+            row = _row(admin, request, object_id)
+            data = request.POST if request.method == "POST" else None
+            form = form_class(data, subject=row)
+            if data is not None and form.is_valid():
+                done = step(admin, request, form, row)
+                if done is not None:
+                    messages.success(request, done)
+                    return _back(request, _page(admin, row))
+            context = {"dialog": view.dialog, "form": form, "form_submit_text": submit}  # type: ignore[attr-defined]
+            if request.headers.get("HX-Request"):
+                return render(request, "unfold/helpers/dialog.html", context)
+            context |= {
+                **admin.admin_site.each_context(request),
+                "title": title,
+                "subject": row,
+                "back": _page(admin, row),
+            }
+            status = 422 if form.errors else 200
+            return render(request, "merchant/dialog_page.html", context, status=status)
+
+        # What the theme reads of an action; its own decorator would run it on GET.
+        view.allowed_permissions = [permission]  # type: ignore[attr-defined]
+        view.short_description = title  # type: ignore[attr-defined]
+        view.icon = icon  # type: ignore[attr-defined]
+        view.variant = variant  # type: ignore[attr-defined]
+        view.attrs = {}  # type: ignore[attr-defined]
+        view.dialog = {"title": title, "description": sentence}  # type: ignore[attr-defined]
+        return view
+
+    return decorate
+
+
+def _row(admin: ModelAdmin[Any], request: HttpRequest, object_id: str) -> models.Model:
+    row = admin.get_object(request, unquote(object_id))
+    if row is None:
+        raise Http404(_("This row is gone. Go back to the list."))
+    return row  # type: ignore[no-any-return]
+
+
+def _page(admin: ModelAdmin[Any], row: models.Model) -> str:
+    name = f"admin:{row._meta.app_label}_{row._meta.model_name}_change"
+    return reverse(name, args=[row.pk])
+
+
+def _back(request: HttpRequest, url: str) -> HttpResponse:
+    if request.headers.get("HX-Request"):
+        return HttpResponse(headers={"HX-Refresh": "true"})
+    return redirect(url)
+
+
+def explain(row: Stock) -> dict[str, Any]:
+    """The formula of one stock row with its numbers, and what last changed them."""
+    product = row.product
+    movements = product.movements.select_related("actor")[:RECENT]
+    return {
+        "row": row,
+        "product": product,
+        "promised": row.reserved + row.allocated,
+        "above_threshold": row.on_hand - row.reserved - row.safety_threshold,
+        "threshold_origin": thresholds.origin(product),
+        "movements": list(movements),
+        "threshold_changes": list(
+            product.threshold_changes.select_related("actor")[:RECENT]
+        ),
+        "status_changes": list(product.status_changes.all()[:RECENT]),
+        "chart": _chart([*movements]),
+    }
+
+
+def _chart(movements: list[Any]) -> dict[str, Any]:
+    """On hand and promised after each of these movements, oldest first."""
+    rows = movements[::-1]
+    return {
+        "labels": [row.created_at.isoformat(timespec="minutes") for row in rows],
+        "on_hand": [row.on_hand_after for row in rows],
+        "promised": [row.reserved_after + row.allocated_after for row in rows],
+    }
