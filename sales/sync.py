@@ -374,6 +374,17 @@ def lag(item: FlashSaleItem) -> int:
     return max(0, counters.snapshot(item.pk).seq - item.last_seq)
 
 
+def oldest_waiting(item: FlashSaleItem) -> datetime | None:
+    """When the oldest event that is not in PostgreSQL yet was written, if there is one.
+
+    Raises NotLoaded or Unsure when Redis does not answer.
+    """
+    waiting = counters.events(item.pk, after=item.last_seq, limit=1)
+    if not waiting or not waiting[0].fields.get("at", "").isdigit():
+        return None
+    return moment(int(waiting[0].fields["at"]))
+
+
 def loaded_items() -> list[int]:
     """Ids of the items whose counters should be in Redis, in key order."""
     loaded = FlashSaleItem.objects.exclude(
