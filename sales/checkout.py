@@ -75,6 +75,25 @@ def order_for_shopper(order_id: UUID) -> Order | Pending | None:
     return order
 
 
+def record(order_id: UUID) -> Order:
+    """The order's row; a claim that is still in the stream is drained first.
+
+    Raises Order.DoesNotExist, NotPossible while it cannot be drained yet, NotLoaded or
+    Unsure.
+    """
+    order = Order.objects.filter(pk=order_id).first()
+    if order is None and (pending := _pending(order_id)):
+        sync.drain(pending.item_id, budget=timedelta(seconds=1))
+        order = Order.objects.filter(pk=order_id).first()
+        if order is None:
+            raise NotPossible(
+                _("Your order is being recorded; please try again in a moment.")
+            )
+    if order is None:
+        raise Order.DoesNotExist(order_id)
+    return order
+
+
 def set_contact(
     order_id: UUID, contact: Contact, *, user: "User | None" = None
 ) -> None:
@@ -92,7 +111,7 @@ def begin_payment(order_id: UUID) -> Payment:
     no claim can stay in payment without one. Raises NotPossible with a sentence when
     the hold is over, Order.DoesNotExist, NotLoaded or Unsure.
     """
-    order = _recorded(order_id)
+    order = record(order_id)
     with transaction.atomic():
         if not order.is_flash:
             orders.begin_payment(order.pk)
@@ -296,21 +315,6 @@ def _pending(order_id: UUID) -> Pending | None:
                 sync.moment(stored.expires_at),
             )
     return None
-
-
-def _recorded(order_id: UUID) -> Order:
-    """The order's row; a claim that is still in the stream is drained first."""
-    order = Order.objects.filter(pk=order_id).first()
-    if order is None and (pending := _pending(order_id)):
-        sync.drain(pending.item_id, budget=timedelta(seconds=1))
-        order = Order.objects.filter(pk=order_id).first()
-        if order is None:
-            raise NotPossible(
-                _("Your order is being recorded; please try again in a moment.")
-            )
-    if order is None:
-        raise Order.DoesNotExist(order_id)
-    return order
 
 
 def _claim_of(order_id: UUID, order: Order | None) -> tuple[FlashSaleItem, UUID]:

@@ -1,0 +1,254 @@
+"""Orders as their shoppers see them: the hold, the payment, what became of it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import (
+    require_http_methods,
+    require_POST,
+    require_safe,
+)
+from django_htmx.http import HttpResponseClientRefresh
+
+from catalog import keyset
+from catalog.http import HtmxRequest
+from sales import carts, checkout, display, orders, visitors
+from sales.checkout import Pending
+from sales.counters import ClaimRefused, NotLoaded, Unsure
+from sales.forms import ContactForm, OutcomeForm
+from sales.models import FlashSaleItem, Order, OrderLine, OrderState, Payment
+
+OVER = "over"  # a hold whose time is up and that nobody has released yet
+
+
+@dataclass(frozen=True, slots=True)
+class ShownOrder:
+    """An order, or a claim that is still on its way to being one."""
+
+    id: UUID
+    state: str
+    now: datetime
+    expires_at: datetime
+    lines: list[OrderLine]
+    total: Decimal
+    currency: str
+    item: FlashSaleItem | None
+    order: Order | None
+
+    @property
+    def number(self) -> str:
+        return str(self.id)[:8].upper()
+
+    @property
+    def is_recording(self) -> bool:
+        return self.order is None
+
+    @property
+    def needs_contact(self) -> bool:
+        return self.order is None or not self.order.address
+
+
+@require_safe
+@never_cache
+def orders_page(request: HtmxRequest) -> HttpResponse:
+    """An account's orders; for guests, those made with this browser."""
+    if request.user.is_authenticated:
+        rows = Order.objects.filter(user=request.user)
+    else:
+        rows = Order.objects.filter(pk__in=visitors.orders(request), user=None)
+    rows = rows.prefetch_related("lines")
+    try:
+        page = keyset.page(
+            rows, by="-created_at", cursor=request.GET.get("cursor", ""), size=20
+        )
+    except keyset.BadCursor:
+        return redirect("sales:orders")
+    return render(request, "storefront/orders.html", {"page": page})
+
+
+@require_safe
+@never_cache
+def order(request: HtmxRequest, order_id: UUID) -> HttpResponse:
+    """One order with its hold clock and what can be done; htmx asks if it changed."""
+    try:
+        found = _find(request, order_id)
+    except (NotLoaded, Unsure):
+        return render(request, "storefront/order_unsure.html", {"order_id": order_id})
+    if isinstance(found, HttpResponse):
+        return found
+    if request.htmx.target == "order-state":
+        return _state_poll(request, found)
+    return _order_page(request, found, ContactForm(initial=visitors.contact(request)))
+
+
+@require_POST
+@never_cache
+def pay(request: HtmxRequest, order_id: UUID) -> HttpResponse:
+    """Store who receives the order, make the units safe, and go to the payment page."""
+    try:
+        found = _find(request, order_id)
+        if isinstance(found, HttpResponse):
+            return found
+        if found.needs_contact:
+            form = ContactForm(request.POST)
+            if not form.is_valid():
+                return _order_page(request, found, form, status=422)
+            user = request.user if request.user.is_authenticated else None
+            checkout.record(order_id)
+            checkout.set_contact(order_id, form.contact, user=user)
+        payment = checkout.begin_payment(order_id)
+    except orders.NotPossible as error:
+        messages.error(request, str(error))
+        return redirect("sales:order", order_id)
+    except (NotLoaded, Unsure):
+        messages.warning(request, _doubt())
+        return redirect("sales:order", order_id)
+    return redirect(checkout.payment_url(payment))
+
+
+@require_POST
+@never_cache
+def cancel(request: HtmxRequest, order_id: UUID) -> HttpResponse:
+    """Give the units back at once."""
+    try:
+        found = _find(request, order_id)
+        if isinstance(found, HttpResponse):
+            return found
+        checkout.cancel(order_id)
+    except orders.NotPossible as error:
+        messages.error(request, str(error))
+    except (NotLoaded, Unsure):
+        messages.warning(request, _doubt())
+    return redirect("sales:order", order_id)
+
+
+@require_POST
+@never_cache
+def again(request: HtmxRequest, order_id: UUID) -> HttpResponse:
+    """Try once more after a hold has ended: claim again, or fill the cart again."""
+    try:
+        found = _find(request, order_id)
+        if isinstance(found, HttpResponse):
+            return found
+        if found.item is None:
+            return _refill_cart(request, found)
+        checkout.claim_again(order_id)
+    except ClaimRefused as error:
+        messages.error(request, display.refusal(error.code, error.detail))
+    except orders.NotPossible as error:
+        messages.error(request, str(error))
+    except (NotLoaded, Unsure):
+        messages.warning(request, _doubt())
+    return redirect("sales:order", order_id)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def test_payment(request: HtmxRequest, payment_id: UUID) -> HttpResponse:
+    """The test provider's page: the tester says whether the money comes."""
+    payments = Payment.objects.filter(gateway="test").select_related("order")
+    payment = get_object_or_404(payments, pk=payment_id)
+    if payment.state != Payment.State.PENDING:
+        return redirect(payment.order)
+    form = OutcomeForm(request.POST or None)
+    if form.is_valid():
+        checkout.finish(payment.pk, form.cleaned_data["outcome"])
+        return redirect(payment.order)
+    status = 422 if request.method == "POST" else 200
+    context = {"payment": payment, "error": status == 422}
+    return render(request, "storefront/test_payment.html", context, status=status)
+
+
+# -- Inside ------------------------------------------------------------------------
+
+
+def _find(request: HtmxRequest, order_id: UUID) -> ShownOrder | HttpResponse:
+    """The order as it is now, or the way to sign in. Raises Http404, NotLoaded, Unsure.
+
+    Another account's order does not exist for this visitor.
+    """
+    found = checkout.order_for_shopper(order_id)
+    if found is None:
+        raise Http404(_("There is no such order, or it was never completed."))
+    if isinstance(found, Pending):
+        return _from_claim(found)
+    if not visitors.may_see(request, found):
+        if request.user.is_authenticated:
+            raise Http404(_("There is no such order, or it was never completed."))
+        return redirect_to_login(found.get_absolute_url())
+    return ShownOrder(
+        id=order_id,
+        state=_state(found.state, found.expires_at),
+        now=timezone.now(),
+        expires_at=found.expires_at,
+        lines=list(found.lines.all()),
+        total=found.total,
+        currency=found.currency,
+        item=found.flash_item,
+        order=found,
+    )
+
+
+def _from_claim(claim: Pending) -> ShownOrder:
+    items = FlashSaleItem.objects.select_related("sale", "product")
+    item = items.get(pk=claim.item_id)
+    line = OrderLine(
+        product=item.product,
+        sku=item.product.sku,
+        name=item.product.name,
+        quantity=claim.quantity,
+        price=item.price,
+    )
+    return ShownOrder(
+        id=claim.order_id,
+        state=_state(claim.state, claim.expires_at),
+        now=timezone.now(),
+        expires_at=claim.expires_at,
+        lines=[line],
+        total=line.total,
+        currency=Order._meta.get_field("currency").get_default(),
+        item=item,
+        order=None,
+    )
+
+
+def _state(state: str, expires_at: datetime) -> str:
+    is_over = state == OrderState.HELD and expires_at <= timezone.now()
+    return OVER if is_over else state
+
+
+def _order_page(
+    request: HtmxRequest, found: ShownOrder, form: ContactForm, *, status: int = 200
+) -> HttpResponse:
+    context = {"shown": found, "form": form}
+    return render(request, "storefront/order.html", context, status=status)
+
+
+def _state_poll(request: HtmxRequest, found: ShownOrder) -> HttpResponse:
+    """The clock again, or the whole page once the state is another one."""
+    if request.GET.get("state") != found.state:
+        return HttpResponseClientRefresh()
+    return render(request, "storefront/_order_state.html", {"shown": found})
+
+
+def _refill_cart(request: HtmxRequest, found: ShownOrder) -> HttpResponse:
+    into = visitors.cart_or_new(request)
+    for line in found.lines:
+        carts.put(into, line.product, line.quantity)
+    lines = carts.contents(into)
+    response = redirect("sales:cart")
+    visitors.remember_cart(response, into, units=sum(each.quantity for each in lines))
+    return response
+
+
+def _doubt() -> str:
+    return _("We could not reach the sale's counters. Nothing is lost; try again now.")

@@ -1,0 +1,127 @@
+"""Who is visiting: buyer id, cart and latest orders, in signed cookies.
+
+Reading them costs no query, so that a claim in a rush needs none.
+"""
+
+from dataclasses import fields
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from catalog.http import HtmxRequest
+from sales import carts
+from sales.models import Cart, Order
+from sales.orders import Contact
+
+BUYER, CART, ORDERS = "buyer", "cart", "orders"
+MOST_ORDERS = 10
+
+
+# -- The buyer, as limits per buyer count them -------------------------------------
+
+
+def buyer(request: HttpRequest) -> str | None:
+    """The visitor's buyer id from the cookie: "u:<user>" or "g:<uuid>"; no query."""
+    stored = _read(request, BUYER)
+    if stored.startswith("u:") and settings.SESSION_COOKIE_NAME not in request.COOKIES:
+        return None
+    return stored or None
+
+
+def new_guest() -> str:
+    return f"g:{uuid4()}"
+
+
+def remember_buyer(response: HttpResponse, who: str) -> None:
+    _write(response, BUYER, who)
+
+
+def greet(request: HtmxRequest, response: HttpResponse) -> None:
+    """Give the visitor the buyer id that fits who is signed in now."""
+    stored = buyer(request) or ""
+    if request.user.is_authenticated:
+        wanted = f"u:{request.user.pk}"
+    else:
+        wanted = stored if stored.startswith("g:") else new_guest()
+    if wanted != stored:
+        remember_buyer(response, wanted)
+
+
+# -- The cart ----------------------------------------------------------------------
+
+
+def cart(request: HtmxRequest) -> Cart | None:
+    """The visitor's cart; at sign-in, what the guest had collected moves along."""
+    stored = carts.find(_read(request, CART).partition(":")[0])
+    if not request.user.is_authenticated:
+        return stored if stored and stored.user_id is None else None
+    own = carts.create(request.user)
+    if stored and stored.user_id is None:
+        carts.merge(stored, own)
+    return own
+
+
+def cart_or_new(request: HtmxRequest) -> Cart:
+    return cart(request) or carts.create()
+
+
+def remember_cart(response: HttpResponse, cart: Cart, *, units: int) -> None:
+    """Keep the cart's id, and its units for the badge on every page."""
+    _write(response, CART, f"{cart.pk}:{units}")
+
+
+def cart_units(request: HttpRequest) -> int:
+    """Units in the cart as of the last change; no query."""
+    units = _read(request, CART).partition(":")[2]
+    return int(units) if units.isdecimal() else 0
+
+
+# -- Orders ------------------------------------------------------------------------
+
+
+def orders(request: HttpRequest) -> list[UUID]:
+    """Ids of the latest orders made with this browser, newest first."""
+    return [UUID(text) for text in _read(request, ORDERS).split(",") if text]
+
+
+def remember_order(
+    request: HttpRequest, response: HttpResponse, order_id: UUID
+) -> None:
+    others = [known for known in orders(request) if known != order_id]
+    ids = [order_id, *others][:MOST_ORDERS]
+    _write(response, ORDERS, ",".join(map(str, ids)))
+
+
+def may_see(request: HtmxRequest, order: Order) -> bool:
+    """An account's orders are its own; a guest's order is opened by its secret id."""
+    if order.user_id is None or order.user_id == request.user.pk:
+        return True
+    return request.user.has_perm("sales.view_order")
+
+
+def contact(request: HtmxRequest) -> dict[str, str]:
+    """What a signed-in shopper typed last time; nothing for guests."""
+    if not request.user.is_authenticated:
+        return {}
+    names = [field.name for field in fields(Contact)]
+    earlier = Order.objects.filter(user=request.user).exclude(address="")
+    last = earlier.order_by("-created_at").values(*names).first()
+    return {"email": request.user.email, **(last or {})}
+
+
+def _read(request: HttpRequest, name: str) -> str:
+    value = request.get_signed_cookie(name, default="", salt=f"visitor-{name}")
+    return value or ""
+
+
+def _write(response: HttpResponse, name: str, value: str) -> None:
+    response.set_signed_cookie(
+        name,
+        value,
+        salt=f"visitor-{name}",
+        max_age=settings.SHOP_CART_DAYS * 86400,
+        httponly=True,
+        samesite="Lax",
+        secure=settings.SESSION_COOKIE_SECURE,
+    )

@@ -1,0 +1,69 @@
+// Countdowns on the server's clock, times of day in the visitor's zone, and a word when
+// the connection is lost. Everything here only improves what the page already says.
+(function () {
+  "use strict";
+
+  const language = document.documentElement.lang || undefined;
+  const dayFormat = new Intl.NumberFormat(language, {
+    style: "unit",
+    unit: "day",
+    unitDisplay: "long",
+  });
+
+  function clock(seconds) {
+    const whole = Math.max(0, Math.ceil(seconds));
+    const days = Math.floor(whole / 86400);
+    const pad = (number) => String(number).padStart(2, "0");
+    const hours = Math.floor((whole % 86400) / 3600);
+    const rest = `${pad(Math.floor((whole % 3600) / 60))}:${pad(whole % 60)}`;
+    const text = whole >= 3600 ? `${pad(hours)}:${rest}` : rest;
+    return days ? `${dayFormat.format(days)}, ${text}` : text;
+  }
+
+  // An element carries the server's time when it was written and the time it waits
+  // for, both in milliseconds; only the difference meets the visitor's own clock.
+  const ends = new WeakMap();
+
+  function tick() {
+    const now = performance.now();
+    for (const element of document.querySelectorAll("[data-until]")) {
+      if (!ends.has(element)) {
+        ends.set(element, now + Number(element.dataset.until) - Number(element.dataset.now));
+      }
+      const left = (ends.get(element) - now) / 1000;
+      const text = clock(left);
+      if (element.textContent !== text) element.textContent = text;
+      if (left <= 0 && element.dataset.due !== "told") {
+        element.dataset.due = "told";
+        element.dispatchEvent(new CustomEvent("due", { bubbles: true }));
+      }
+    }
+  }
+
+  function localTimes() {
+    const style = { dateStyle: "medium", timeStyle: "short" };
+    for (const element of document.querySelectorAll("time[data-local]")) {
+      element.textContent = new Intl.DateTimeFormat(language, style).format(
+        new Date(element.dateTime),
+      );
+      element.removeAttribute("data-local");
+    }
+  }
+
+  function refresh() {
+    localTimes();
+    tick();
+  }
+
+  function setOffline(isOffline) {
+    document.body.classList.toggle("is-offline", isOffline);
+  }
+
+  document.addEventListener("DOMContentLoaded", refresh);
+  document.addEventListener("htmx:afterSettle", refresh);
+  document.addEventListener("htmx:sendError", () => setOffline(true));
+  document.addEventListener("htmx:afterRequest", (event) => {
+    if (event.detail.successful) setOffline(false);
+  });
+  setInterval(tick, 250);
+})();
