@@ -12,7 +12,7 @@ PRODUCTION := DEBUG=off SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(se
 	QUEUE_REDIS_URL=redis://queue:6379/0 CACHE_REDIS_URL=redis://queue:6379/1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run worker cron test faults bench check lint format types contracts \
+.PHONY: help demo run worker cron test faults bench check lint format css types contracts \
 	migrations deploy browser lock
 
 help: ## List the targets
@@ -51,6 +51,9 @@ format: .venv/.develop ## Put code and templates into shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 	@$(BIN)/djlint --quiet --reformat $(TEMPLATES) || true
+
+css: .venv/.develop ## Compile the shop's style sheet from assets/shop.css
+	@$(BIN)/tailwindcss --input assets/shop.css --output static/css/shop.css --minify
 
 types: .venv/.develop ## Check the types
 	@$(BIN)/mypy manage.py shop catalog sales

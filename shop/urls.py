@@ -1,9 +1,11 @@
 """Mounts the shop, the dashboard, the API, health and metrics."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 
 from shop import health
+from shop.media import media
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
@@ -14,3 +16,5 @@ urlpatterns = [
     path("", include("catalog.urls")),
     path("", include("sales.urls")),
 ]
+if settings.LOCAL or settings.DEMO:
+    urlpatterns += [path("media/<path:path>", media)]
