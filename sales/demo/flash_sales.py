@@ -41,6 +41,7 @@ LIVE = [
     Offer("KETTLE", "59.00", 12),
     Offer("JACKET-M", "139.00", 5),
     Offer("PENDANT", "89.00", 6),
+    Offer("NOTEBOOK", "9.00", 40, 5),
 ]
 OPENING = [
     Offer("DUFFEL", "79.00", 10, 2),
@@ -51,8 +52,12 @@ OPENING = [
     Offer("KITE", "19.00", 12, 2),
     Offer("THROW", "59.00", 9),
     Offer("TRAIN", "24.00", 7),
+    Offer("CANDLE", "14.00", 20, 3),
+    Offer("BOTTLE-500", "19.00", 15, 2),
+    Offer("CAN", "29.00", 6),
+    Offer("SEEDS", "8.00", 30, 4),
 ]
-AT_ONCE = 5  # items of a sale
+AT_ONCE = 6  # items of a sale
 PLANNED = [
     Offer("KEYS", "99.00", 20),
     Offer("PACK", "94.00", 15),
@@ -66,6 +71,7 @@ CLAIMED = {
     "KETTLE": (8, 1),
     "JACKET-M": (2, 3),
     "PENDANT": (6, 0),
+    "NOTEBOOK": (11, 2),
 }
 
 

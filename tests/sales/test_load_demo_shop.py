@@ -148,7 +148,7 @@ def test_a_run_after_the_sales_are_over_makes_new_ones():
 
     assert FlashSale.objects.filter(name="Harbor Lights").count() == 2
     assert sale("Harbor Lights").state == SaleState.LIVE
-    assert sale("Harbor Lights").items.count() == 5
+    assert sale("Harbor Lights").items.count() == 6
     assert sale("Minute Rush").state == SaleState.SCHEDULED
 
 
