@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from shop.daemons import EmbeddedError, Report, last_lines, spawn
 
 FIRST_PAUSE = 0.5  # seconds before a start again; doubles each time
 LONGEST_PAUSE = 30.0
 STEADY = 60.0  # a process that lived so long is started again without delay
-PATIENCE = 10.0  # for a clean end
+PATIENCE = 3.0  # for a clean end; a job that is killed is safe to repeat
 
 
 class Process:
@@ -61,8 +63,11 @@ class Process:
 
     def kill_rest(self) -> None:
         """End what the process started and left behind, such as a scheduler."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._popen.pid, signal.SIGKILL)
+        # By session: RQ puts the process of a job into a group of its own.
+        for pid in psutil.pids():
+            with suppress(ProcessLookupError, PermissionError):
+                if os.getsid(pid) == self._popen.pid:
+                    os.kill(pid, signal.SIGKILL)
 
 
 class Supervisor:

@@ -100,19 +100,15 @@ class Command(BaseCommand):
                 supervisor.stop()
 
     def prepare(self, log: Path) -> None:
-        """Tables, static files and demo data; the first two side by side."""
-        self.say("Updating the tables and the static files ...")
-        quietly = ["--verbosity", "0"]
-        static = spawn([*MANAGE, "collectstatic", "--no-input", *quietly], log)
-        self.step("migrate", *quietly, log=log)
-        self.say("Filling the shop, if it is empty ...")
-        self.step("load_demo_shop", log=log)
-        if static.wait() != 0:
-            raise EmbeddedError(f"collectstatic failed:\n{last_lines(log)}")
-
-    def step(self, *arguments: str, log: Path) -> None:
-        if spawn([*MANAGE, *arguments], log).wait() != 0:
-            raise EmbeddedError(f"{arguments[0]} failed:\n{last_lines(log)}")
+        """Tables, demo data and static files, side by side."""
+        self.say("Updating the tables, the demo shop and the static files ...")
+        steps = {"prepare_demo": spawn([*MANAGE, "prepare_demo"], log)}
+        if not static_files_are_current():
+            command = [*MANAGE, "collectstatic", "--no-input", "--verbosity", "0"]
+            steps["collectstatic"] = spawn(command, log)
+        for name, step in steps.items():
+            if step.wait() != 0:
+                raise EmbeddedError(f"{name} failed:\n{last_lines(log)}")
 
     def wait_until_ready(self, port: int, supervisor: Supervisor) -> None:
         deadline = time.monotonic() + READY_WITHIN
@@ -147,6 +143,17 @@ def free_port(text: str) -> int:
     return int(text)
 
 
+def static_files_are_current() -> bool:
+    """Whether nothing has changed since they were collected, as far as dates tell."""
+    collected = settings.STATIC_ROOT / "staticfiles.json"
+    if not collected.exists():
+        return False
+    own = [path for root in settings.STATICFILES_DIRS for path in root.rglob("*")]
+    sources = [*settings.STATICFILES_DIRS, *own, settings.BASE_DIR / "requirements.txt"]
+    since = collected.stat().st_mtime
+    return all(path.stat().st_mtime < since for path in sources if path.exists())
+
+
 def environment(data_dir: Path, port: int) -> dict[str, str]:
     """What the processes of the demo read: like production, but on this machine."""
     (data_dir / "mail").mkdir(exist_ok=True)
@@ -162,10 +169,11 @@ def processes(port: int) -> dict[str, list[str]]:
     web = [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws"]
     web += ["--workers", str(os.cpu_count() or 1), "--blocking-threads", "4"]
     web += ["--respawn-failed-workers", "--host", "127.0.0.1", "--port", str(port)]
+    worker = [*MANAGE, "rqworker", "--verbosity", "0"]
     return {
         "web": [*web, "shop.wsgi:application"],
-        "worker-flash": [*MANAGE, "rqworker", "flash"],
-        "worker-default": [*MANAGE, "rqworker", "default", "--with-scheduler"],
+        "worker-flash": [*worker, "flash"],
+        "worker-default": [*worker, "default", "--with-scheduler"],
         "cron": [*MANAGE, "rqcron", "sales.cron"],
     }
 
