@@ -1,7 +1,11 @@
 """Products and their stock as CSV or XLSX, one row each."""
 
+from collections.abc import Iterator
+
 from import_export import fields, resources
 
+from catalog import product_values
+from catalog.files import ours
 from catalog.models import Product
 
 
@@ -42,3 +46,10 @@ class ProductResource(resources.ModelResource):  # type: ignore[misc]
             "status",
         )
         export_order = fields
+
+
+def lines() -> Iterator[list[str]]:
+    """All products as our own file, the header first; importing it changes nothing."""
+    yield list(ours.COLUMNS)
+    for product in product_values.read(Product.objects.order_by("name", "pk")):
+        yield ours.cells_of(product.values)

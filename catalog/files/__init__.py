@@ -1,0 +1,1 @@
+"""Product files as merchants have them: read and written, without touching a row."""

@@ -1,0 +1,340 @@
+"""Products and stock from a file: first what would change, then all of it or nothing.
+
+`plan` reads a file and writes nothing. `apply` plans again under locks and refuses when
+that is not what was shown, so an old preview cannot write over newer numbers. `load`
+does both for callers that show no preview. One import runs at a time.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, BinaryIO
+from uuid import uuid4
+
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+from django.utils.text import slugify
+from simple_history.utils import bulk_create_with_history
+
+from catalog import categories, import_plan, stock, thresholds
+from catalog.files import formats
+from catalog.files.formats import ProductFile
+from catalog.import_plan import Change, Plan
+from catalog.models import Category, Product
+from catalog.product_values import Path
+from catalog.thresholds import KEEP, Levels
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+LOCK = 0x696D706F7274  # "import": the advisory lock that lets one run at a time
+BATCH = 2000
+# Columns of a file that are columns of Product, by their names there.
+OF_PRODUCT = {
+    "name": "name",
+    "price": "price",
+    "compare_at_price": "compare_at_price",
+    "vendor": "vendor",
+    "description": "description",
+    "handle": "handle",
+    "published": "is_published",
+}
+LEVELS = ("safety_threshold", "low_stock_level")
+
+
+class ImportRefused(Exception):
+    """Some lines are bad, so nothing was imported; they stand in the plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        super().__init__(f"{plan.file_name}: {len(plan.bad_lines)} bad lines")
+
+
+class PlanIsStale(Exception):
+    """The shop changed since the plan was made; `plan` says what would be done now."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        super().__init__(f"{plan.file_name}: the shop has changed since the preview")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What was written."""
+
+    plan: Plan
+    created: int
+    changed: int
+    unchanged: int
+    on_hand_delta: int
+
+
+def plan(file: BinaryIO, *, name: str = "") -> Plan:
+    """What the file would change; nothing is written or locked.
+
+    Raises formats.UnusableFile when nothing of the file can be read.
+    """
+    return import_plan.make(_read(file), _name(file, name))
+
+
+def apply(shown: Plan, *, actor: "User | None" = None) -> Result:
+    """Do what the plan says, all or nothing.
+
+    Raises ImportRefused when lines are bad, PlanIsStale when the shop has changed so
+    that the file would now do something else.
+    """
+    return _run(shown.file, shown.file_name, actor, shown=shown)
+
+
+def load(file: BinaryIO, *, name: str = "", actor: "User | None" = None) -> Result:
+    """Import the file against the shop as it is, all or nothing.
+
+    Raises formats.UnusableFile, ImportRefused; PlanIsStale when somebody made a
+    product of the file at the same moment, and it is worth another try.
+    """
+    return _run(_read(file), _name(file, name), actor)
+
+
+def _read(file: BinaryIO) -> ProductFile:
+    return formats.read(file, today=timezone.localdate())
+
+
+def _name(file: BinaryIO, name: str) -> str:
+    return name or PurePath(str(getattr(file, "name", "") or "file.csv")).name
+
+
+def _run(
+    file: ProductFile, name: str, actor: "User | None", shown: Plan | None = None
+) -> Result:
+    try:
+        with transaction.atomic():
+            return _run_locked(file, name, actor, shown)
+    except IntegrityError:
+        # Somebody made a product or a category with the same SKU or slug meanwhile.
+        raise PlanIsStale(import_plan.make(file, name)) from None
+
+
+def _run_locked(
+    file: ProductFile, name: str, actor: "User | None", shown: Plan | None
+) -> Result:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+    fresh = import_plan.make(file, name, lock=True)
+    if fresh.bad_lines:
+        raise ImportRefused(fresh)
+    if shown and not fresh.is_like(shown):
+        raise PlanIsStale(fresh)
+    _Writer(fresh, actor).write()
+    return Result(
+        fresh,
+        created=len(fresh.created),
+        changed=len(fresh.changed),
+        unchanged=fresh.unchanged,
+        on_hand_delta=fresh.on_hand_delta,
+    )
+
+
+class _Writer:
+    """Writes one plan, inside the transaction that locked what it is about."""
+
+    def __init__(self, plan: Plan, actor: "User | None") -> None:
+        self.plan = plan
+        self.actor = actor
+        self.note = stock.Note(cause=f"import:{plan.file_name}"[:120], actor=actor)
+        self.reason = f"import of {plan.file_name}"[:100]
+        self.shelves: dict[Path, int] = {}
+
+    def write(self) -> None:
+        if not self.plan.changes:
+            return
+        self._find_shelves()
+        created = self._create_products()
+        self._change_products()
+        self._open_stock(created)
+        self._change_levels()
+        self._count_stock()
+
+    # -- Categories -------------------------------------------------------------------
+
+    def _find_shelves(self) -> None:
+        """The category of every path, by folded names; new ones are made."""
+        for node in categories.tree():
+            path = tuple(above.name for above in node.trail)
+            self.shelves.setdefault(_folded(path), node.category.pk)
+        for change in self.plan.changes:
+            path = change.values.get("category") or ()
+            for depth in range(1, len(path) + 1):
+                if _folded(path[:depth]) not in self.shelves:
+                    self._make_shelf(path[:depth])
+
+    def _make_shelf(self, path: Path) -> None:
+        category = Category(
+            name=path[-1],
+            parent_id=self._shelf(path[:-1]),
+            slug=_category_slug(path),
+        )
+        category._change_reason = self.reason  # type: ignore[attr-defined]
+        category.save()
+        self.shelves[_folded(path)] = category.pk
+
+    def _shelf(self, path: Path) -> int | None:
+        return self.shelves[_folded(path)] if path else None
+
+    # -- Products ---------------------------------------------------------------------
+
+    def _create_products(self) -> list[tuple[Product, Change]]:
+        slugs = _product_slugs(self.plan.created)
+        products = []
+        for change in self.plan.created:
+            product = Product(sku=change.sku, slug=slugs[change.sku])
+            product.handle = _slug(change.name, change.sku)[:160]
+            self._set(product, change)
+            products.append(product)
+        bulk_create_with_history(
+            products,
+            Product,
+            batch_size=BATCH,
+            default_user=self.actor,
+            default_change_reason=self.reason,
+        )
+        return list(zip(products, self.plan.created, strict=True))
+
+    def _change_products(self) -> None:
+        columns = {*OF_PRODUCT, "category"}
+        changes = {
+            change.product_id: change
+            for change in self.plan.changed
+            if columns & change.values.keys()
+        }
+        if not changes:
+            return
+        products = Product.objects.defer("search").in_bulk(list(changes))
+        born = {pk: product.created_at for pk, product in products.items()}
+        fields = {"updated_at"}
+        for pk, product in sorted(products.items()):
+            fields |= self._set(product, changes[pk])
+        Product.objects.bulk_create(
+            products.values(),
+            batch_size=BATCH,
+            update_conflicts=True,
+            unique_fields=["id"],
+            update_fields=sorted(fields),
+        )
+        for pk, product in products.items():
+            product.created_at = born[pk]
+        Product.history.bulk_history_create(
+            products.values(),
+            batch_size=BATCH,
+            update=True,
+            default_user=self.actor,
+            default_change_reason=self.reason,
+        )
+
+    def _set(self, product: Product, change: Change) -> set[str]:
+        """Put the change's values on the product; return which fields they are."""
+        fields = set()
+        for column, value in change.values.items():
+            if field := OF_PRODUCT.get(column):
+                setattr(product, field, value)
+                fields.add(field)
+            elif column == "category":
+                product.category_id = self._shelf(value)
+                fields.add("category")
+        return fields
+
+    # -- Stock ------------------------------------------------------------------------
+
+    def _open_stock(self, created: Iterable[tuple[Product, Change]]) -> None:
+        """Stock rows for new products, and for old ones that never had any."""
+        defaults = thresholds.Defaults()
+        openings = [
+            _opening(product.pk, product.category_id, change.values, defaults)
+            for product, change in created
+        ]
+        stockless = {c.product_id: c for c in self.plan.changed if not c.has_stock}
+        for pk, category_id in Product.objects.filter(pk__in=stockless).values_list(
+            "pk", "category_id"
+        ):
+            openings.append(_opening(pk, category_id, stockless[pk].values, defaults))
+        stock.open_many(openings, kind=stock.Kind.IMPORT, note=self.note)
+
+    def _change_levels(self) -> None:
+        """Own levels, and what heirs inherit in another category."""
+        levels = {}
+        for change in self._with_stock():
+            values = change.values
+            if values.keys() & {*LEVELS, "category"}:
+                levels[change.product_id] = Levels(
+                    *(values.get(column, KEEP) for column in LEVELS)
+                )
+        if levels:
+            thresholds.change(levels, actor=self.actor, reason=self.reason)
+
+    def _count_stock(self) -> None:
+        counts = {
+            change.product_id: change.values["on_hand"]
+            for change in self._with_stock()
+            if "on_hand" in change.values
+        }
+        if counts:
+            stock.adjust_many(counts, kind=stock.Kind.IMPORT, note=self.note)
+
+    def _with_stock(self) -> Iterable[Change]:
+        return (change for change in self.plan.changed if change.has_stock)
+
+
+def _opening(
+    product_id: int,
+    category_id: int | None,
+    values: Mapping[str, Any],
+    defaults: thresholds.Defaults,
+) -> stock.Opening:
+    own = {column: values.get(column) for column in LEVELS}
+    numbers = {
+        column: defaults.of(category_id, column).number if level is None else level
+        for column, level in own.items()
+    }
+    return stock.Opening(
+        product_id,
+        on_hand=values.get("on_hand", 0),
+        inherits_threshold=own["safety_threshold"] is None,
+        inherits_low_stock_level=own["low_stock_level"] is None,
+        **numbers,
+    )
+
+
+def _folded(path: Path) -> Path:
+    return tuple(" ".join(name.split()).casefold() for name in path)
+
+
+# -- Slugs ----------------------------------------------------------------------------
+
+
+def _slug(*texts: str) -> str:
+    """The slug of the first text that has one."""
+    return next(filter(None, map(slugify, texts)), "product")
+
+
+def _product_slugs(created: Iterable[Change]) -> dict[str, str]:
+    """A free slug for each new SKU: its name, else name and SKU, else with a code."""
+    wanted = {}
+    for change in created:
+        short = _slug(change.name, change.sku)[:120]
+        wanted[change.sku] = [short, f"{short}-{_slug(change.sku)}"[:200]]
+    every = [slug for slugs in wanted.values() for slug in slugs]
+    taken = set(Product.objects.filter(slug__in=every).values_list("slug", flat=True))
+    found = {}
+    for sku, slugs in wanted.items():
+        code = f"{slugs[0]}-{uuid4().hex[:12]}"
+        found[sku] = next(slug for slug in (*slugs, code) if slug not in taken)
+        taken.add(found[sku])
+    return found
+
+
+def _category_slug(path: Path) -> str:
+    """A free slug for a category: its name, else its path, else with a code."""
+    short = _slug(path[-1])[:100]
+    for slug in (short, _slug(" ".join(path))[:140]):
+        if not Category.objects.filter(slug=slug).exists():
+            return slug
+    return f"{short}-{uuid4().hex[:12]}"
