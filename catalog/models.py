@@ -1,5 +1,7 @@
 """Products, their stock, and the two ledgers that explain every number."""
 
+import secrets
+import uuid
 from typing import Self
 
 from django.conf import settings
@@ -10,6 +12,7 @@ from django.db import models
 from django.db.models import F, Q, Value
 from django.db.models.functions import Greatest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
@@ -45,7 +48,7 @@ class Store(models.Model):
 
 
 class Category(models.Model):
-    """A shelf of the shop; an empty threshold is taken from the parent, then the store."""
+    """A shelf of the shop; an empty threshold comes from the parent, then the store."""
 
     parent = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="children"
@@ -217,7 +220,7 @@ class Stock(models.Model):
 
     @property
     def is_out(self) -> bool:
-        return self.status == StockStatus.OUT
+        return bool(self.status == StockStatus.OUT)
 
     @property
     def above_threshold(self) -> int:
@@ -313,7 +316,7 @@ class StatusChange(models.Model):
 
 
 class ThresholdChange(models.Model):
-    """One product's levels before and after a change; rows of one batch undo together."""
+    """A product's levels before and after a change; rows of one batch undo together."""
 
     batch = models.UUIDField(db_index=True)
     product = models.ForeignKey(
@@ -339,3 +342,186 @@ class ThresholdChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.product_id}: {self.safety_threshold_after}"
+
+
+def new_secret() -> str:
+    """A fresh signing secret for a webhook endpoint."""
+    return secrets.token_urlsafe(32)
+
+
+class WebhookEndpoint(models.Model):
+    """Where another system hears of events; each delivery is signed with its secret."""
+
+    url = models.URLField(max_length=500)
+    kinds = models.JSONField(
+        default=list,
+        blank=True,
+        help_text=_("Event kinds to send, as a list; empty: all."),
+    )
+    secret = models.CharField(max_length=80, default=new_secret)
+    old_secret = models.CharField(max_length=80, blank=True)
+    old_secret_until = models.DateTimeField(null=True, blank=True)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class OutboxEvent(models.Model):
+    """Something other systems are told, written with the change it is about."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=40)
+    data = models.JSONField()
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        ordering = ["-created_at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"
+
+
+class WebhookDelivery(models.Model):
+    """One event on its way to one endpoint, with what came back so far."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("Pending")
+        DELIVERED = "delivered", _("Delivered")
+        FAILED = "failed", _("Failed")
+
+    event = models.ForeignKey(OutboxEvent, models.CASCADE, related_name="deliveries")
+    endpoint = models.ForeignKey(
+        WebhookEndpoint, models.CASCADE, related_name="deliveries"
+    )
+    state = models.CharField(
+        max_length=10, choices=State.choices, default=State.PENDING
+    )
+    attempts = models.PositiveIntegerField(default=0)
+    next_try_at = models.DateTimeField(default=timezone.now)
+    answer = models.CharField(max_length=200, blank=True)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name_plural = _("webhook deliveries")
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                name="delivery_per_endpoint", fields=["event", "endpoint"]
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_try_at"],
+                name="delivery_due",
+                condition=Q(state="pending"),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_id} to {self.endpoint_id}"
+
+
+class AlertKind(models.TextChoices):
+    LOW = "low", _("Low stock")
+    OUT = "out", _("Out of stock")
+    BACK = "back", _("Back in stock")
+    STAYS_OUT = "stays_out", _("Stays out of stock")
+    SOLD_OUT = "sold_out", _("Flash-sale product sold out")
+    DRIFT = "drift", _("Audit found a difference")
+    DOUBT = "doubt", _("Live counters in doubt")
+    SYNC_LAG = "sync_lag", _("Sync lags behind")
+
+
+class AlertRule(models.Model):
+    """Who is told of what by e-mail; in the dashboard every alert is shown."""
+
+    kind = models.CharField(max_length=10, choices=AlertKind.choices)
+    product = models.ForeignKey(
+        Product,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        help_text=_("Empty: all products of the category, or of the store."),
+    )
+    category = models.ForeignKey(
+        Category,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        help_text=_("With its subcategories. Empty: the whole store."),
+    )
+    emails = models.CharField(
+        max_length=500, help_text=_("Addresses, separated by commas.")
+    )
+    quiet_minutes = models.PositiveIntegerField(
+        default=30,
+        help_text=_("The same product is not reported again within this time."),
+    )
+    out_hours = models.PositiveIntegerField(
+        default=24, help_text=_("Only for “stays out”: after how many hours.")
+    )
+    is_digest = models.BooleanField(
+        _("digest"), default=False, help_text=_("One mail a day instead of at once.")
+    )
+    is_active = models.BooleanField(default=True)
+    mailed_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["kind", "pk"]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.emails}"
+
+
+class Alert(models.Model):
+    """One thing a merchant should know, until somebody has seen it."""
+
+    kind = models.CharField(max_length=10, choices=AlertKind.choices)
+    product = models.ForeignKey(Product, models.CASCADE, null=True, blank=True)
+    text = models.CharField(max_length=300)
+    cause = models.CharField(max_length=120, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    seen_at = models.DateTimeField(null=True, blank=True)
+    seen_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True
+    )
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [
+            models.Index(fields=["product", "kind", "-id"], name="alert_by_product"),
+            models.Index(
+                fields=["-id"], name="alert_unseen", condition=Q(seen_at__isnull=True)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class AlertMail(models.Model):
+    """One alert that a rule wants mailed; unsent until `sent_at`."""
+
+    rule = models.ForeignKey(AlertRule, models.CASCADE, related_name="mails")
+    alert = models.ForeignKey(Alert, models.CASCADE, related_name="mails")
+    sent_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="mail_per_alert", fields=["rule", "alert"])
+        ]
+        indexes = [
+            models.Index(
+                fields=["rule"],
+                name="alert_mail_to_send",
+                condition=Q(sent_at__isnull=True),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.alert_id} to {self.rule_id}"

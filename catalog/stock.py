@@ -16,6 +16,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.module_loading import import_string
 
+from catalog import outbox
 from catalog.models import Product, StatusChange, Stock, StockMovement
 from catalog.status import stock_status
 
@@ -294,6 +295,40 @@ def deallocate(product_id: int, units: int, *, note: Note) -> None:
 
 
 @transaction.atomic
+def repair(
+    product_id: int,
+    *,
+    reserved: int,
+    allocated: int,
+    ledger_delta: Delta,
+    note: Note,
+) -> Stock:
+    """Bring row and ledger together where they differ; return the fresh row.
+
+    `reserved` and `allocated` are what the row should say; on hand stays, because
+    people count it. `ledger_delta` is what the ledger lacks to add up to that. The
+    caller works out both under the row's lock. Raises StockConflict when more would
+    be promised than is there.
+    """
+    row = lock([product_id])[product_id]
+    if min(reserved, allocated) < 0 or reserved + allocated > row.on_hand:
+        raise StockConflict(
+            f"product {product_id} has {row.on_hand} on hand and cannot promise "
+            f"{reserved} to orders and {allocated} to sales"
+        )
+    status = row.status
+    Stock.objects.filter(pk=product_id).update(
+        reserved=reserved, allocated=allocated, updated_at=Now()
+    )
+    row.refresh_from_db()
+    after = Delta(row.on_hand, row.reserved, row.allocated)
+    _movement(product_id, Kind.REPAIR, ledger_delta, after, note).save()
+    record_flips({product_id: status}, [row], cause=note.cause)
+    follow([product_id])
+    return row
+
+
+@transaction.atomic
 def apply_steps(
     product_id: int, steps: Iterable[tuple[str, Delta]], *, note: Note
 ) -> None:
@@ -329,7 +364,7 @@ def apply_steps(
                 )
             )
     StockMovement.objects.bulk_create(movements)
-    StatusChange.objects.bulk_create(flips)
+    _write_flips(flips)
 
 
 def lock(product_ids: Iterable[int]) -> dict[int, Stock]:
@@ -347,7 +382,8 @@ def record_flips(
         for row in rows
         if row.status != before[row.pk]
     ]
-    return StatusChange.objects.bulk_create(flips)
+    _write_flips(flips)
+    return flips
 
 
 def follow(product_ids: Iterable[int]) -> None:
@@ -419,7 +455,13 @@ def _record(kind: str, deltas: Mapping[int, Delta], note: Note) -> None:
         if before != row.status:
             flips.append(_flip(row, before, row.status, quantity, note.cause))
     StockMovement.objects.bulk_create(movements, batch_size=BATCH)
+    _write_flips(flips)
+
+
+def _write_flips(flips: list[StatusChange]) -> None:
+    """Record crossings, and tell other systems of them in the same transaction."""
     StatusChange.objects.bulk_create(flips, batch_size=BATCH)
+    outbox.publish_flips(flips)
 
 
 def _status(row: Stock, quantity: int) -> str:

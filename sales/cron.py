@@ -14,6 +14,8 @@ SCHEDULE = [
     (jobs.expire_holds, "default", 3, 120, 10),
     (jobs.follow_payments, "default", 15, 120, 30),
     (jobs.recover, "default", 3, 300, 10),
+    (jobs.send_notices, "default", 5, 300, 15),
+    (jobs.look_for_long_outs, "default", 900, 600, 600),
     (jobs.expire_carts, "default", 86400, 600, 600),
 ]
 

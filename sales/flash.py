@@ -20,7 +20,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from catalog import stock
+from catalog import outbox, stock
 from catalog.models import Stock
 from sales import counters, floors, sync
 from sales.counters import Admitted, ClaimRefused, NotLoaded, Snapshot, Unsure
@@ -230,6 +230,7 @@ def settle(sale_id: int) -> bool:
             sync.move_item(item, ItemState.SETTLED, note="it was never loaded")
         if sale.state == SaleState.ENDED:
             _move(sale, SaleState.SETTLED, None)
+            outbox.publish("sale.settled", [{"sale": sale.slug, "name": sale.name}])
     return True
 
 

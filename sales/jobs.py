@@ -6,11 +6,15 @@ the next tick.
 
 import logging
 import time
+from dataclasses import dataclass
 from datetime import timedelta
 
+from django.conf import settings
 from django.utils import timezone
 from django_rq import get_queue, job
+from rq import Worker
 
+from catalog import alerts, outbox
 from sales import adjustments, carts, checkout, flash, orders, recovery, sync
 from sales.counters import NotLoaded, Unsure
 
@@ -94,8 +98,48 @@ def expire_carts() -> int:
     return carts.expire(timezone.now())
 
 
+@job("default", timeout=300, ttl=30, result_ttl=0)
+def send_notices() -> int:
+    """Raise alerts from status changes, mail them, call webhooks; return how many."""
+    now = timezone.now()
+    alerts.read_status_changes()
+    return alerts.send_mails(now) + outbox.deliver_due(now)
+
+
+@job("default", timeout=600, ttl=600, result_ttl=0)
+def look_for_long_outs() -> int:
+    """Raise alerts for products that stay out of stock, and drop old outbox rows."""
+    now = timezone.now()
+    outbox.forget_old(now)
+    return alerts.look_for_long_outs(now)
+
+
 def start_recovery() -> None:
     """Ask for recovery now, unless somebody did within the last seconds."""
     queue = get_queue("default")
     if queue.connection.set("recovery-asked", 1, nx=True, ex=2):
         queue.enqueue(recover, job_timeout=300, ttl=30, result_ttl=0)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueNow:
+    """A queue as the dashboard shows it."""
+
+    name: str
+    waiting: int
+    failed: int
+    workers: int
+
+
+def queues() -> list[QueueNow]:
+    """How many jobs wait or have failed in each queue, and who works on it."""
+    rows = [get_queue(name) for name in settings.RQ_QUEUES]
+    return [
+        QueueNow(
+            queue.name,
+            queue.count,
+            queue.failed_job_registry.count,
+            Worker.count(queue=queue),
+        )
+        for queue in rows
+    ]

@@ -18,7 +18,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from catalog import stock
+from catalog import outbox, stock
 from catalog.models import Product
 from sales.models import Order, OrderEvent, OrderLine, OrderState
 
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 logger = logging.getLogger(__name__)
+
+PUBLISHED: dict[str, str] = {
+    OrderState.PAID: "order.paid",
+    OrderState.EXPIRED: "order.expired",
+}
 
 
 class OrderConflict(Exception):
@@ -58,6 +63,7 @@ def place(
     *,
     contact: Contact,
     user: "User | None" = None,
+    buyer: str = "",
 ) -> Order:
     """Hold units for an order for SHOP_HOLD_SECONDS; `lines` are (product id, units).
 
@@ -71,6 +77,7 @@ def place(
             pk=order_id,
             defaults={
                 "user": user,
+                "buyer": buyer,
                 "expires_at": timezone.now()
                 + timedelta(seconds=settings.SHOP_HOLD_SECONDS),
                 **asdict(contact),
@@ -229,7 +236,20 @@ def _expire(order_id: UUID, now: datetime) -> bool:
 def log(order: Order, *, note: str = "", actor: "User | None" = None) -> None:
     """Write the order's present state into its timeline."""
     OrderEvent.objects.create(order=order, state=order.state, note=note, actor=actor)
+    if kind := PUBLISHED.get(order.state):
+        outbox.publish(kind, [published(order)])
     logger.info("order %s: %s", order.pk, order.state)
+
+
+def published(order: Order) -> dict[str, object]:
+    """What other systems are told about an order."""
+    return {
+        "order_id": str(order.pk),
+        "state": str(order.state),
+        "total": f"{order.total:.2f}",
+        "currency": order.currency,
+        "channel": "flash" if order.is_flash else "regular",
+    }
 
 
 def _summed(lines: Iterable[tuple[int, int]]) -> dict[int, int]:

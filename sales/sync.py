@@ -16,9 +16,9 @@ from uuid import UUID, uuid5
 from django.contrib.auth.models import User
 from django.db import DataError, IntegrityError, transaction
 
-from catalog import stock
-from catalog.models import StockMovement
-from sales import counters, folding
+from catalog import outbox, stock
+from catalog.models import StockMovement, WebhookEndpoint
+from sales import counters, folding, orders
 from sales.folding import Claimed, Entry, Fold, Poison
 from sales.models import (
     FlashAdjustment,
@@ -132,6 +132,7 @@ def record(item: FlashSaleItem, parsed: Sequence[tuple[Entry, bool]]) -> None:
             steps.append(step)
     FlashEvent.objects.bulk_create(rows, batch_size=BATCH)
     _write_orders(item, fold, touched)
+    _publish(item, fold, [entry for entry, is_poison in parsed if not is_poison])
     first, last = parsed[0][0].seq, parsed[-1][0].seq
     if steps:
         cause = f"flash:{item.pk}:{first}-{last}"
@@ -360,6 +361,27 @@ def _write_orders(
         unique_fields=["id"],
         update_fields=["state", "expires_at", "paid_at", "closed_at"],
     )
+
+
+def _publish(item: FlashSaleItem, fold: Fold, entries: Sequence[Entry]) -> None:
+    """Tell other systems, in the transaction of what they are told."""
+    if not WebhookEndpoint.objects.filter(is_active=True).exists():
+        return
+    ended = {"confirm": "paid", "release": "expired"}
+    for kind, state in ended.items():
+        ids = [
+            entry.order_id
+            for entry in entries
+            if entry.kind == kind
+            and entry.order_id is not None
+            and (kind == "confirm" or entry.details.get("reason") == "expired")
+        ]
+        rows = Order.objects.filter(flash_item=item, claim_id__in=ids)
+        outbox.publish(
+            f"order.{state}", [{**orders.published(o), "state": state} for o in rows]
+        )
+    sold_out = {"sale": item.sale.slug, "sku": item.product.sku, "units": item.units}
+    outbox.publish("sale.sold_out", [sold_out] * fold.flips)
 
 
 def _users(buyers: Iterable[str]) -> dict[str, User]:
