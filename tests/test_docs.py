@@ -38,6 +38,12 @@ def commands():
     )
 
 
+def key_parts():
+    """The parts of all keys of an item, those of the scripts and those beside them."""
+    others = re.findall(r'"flash:\{\{\{item_id\}\}\}:(\w+)"', read("sales/counters.py"))
+    return sorted({*counters.PARTS, *others})
+
+
 def key_row(part):
     """The line of the table of Redis keys about one part of an item."""
     rows = re.findall(
@@ -86,9 +92,15 @@ def test_no_setting_is_documented_that_nobody_reads():
     assert set(rows) - set(settings_read()) == FOR_TOOLS | {"RESET"}
 
 
-@pytest.mark.parametrize("part", [*counters.PARTS, "journal"])
+@pytest.mark.parametrize("part", key_parts())
 def test_every_key_is_in_the_table_of_architecture_md(part):
     assert key_row(part).count("|") == 7
+
+
+def test_the_scripts_name_their_keys_as_the_table_does():
+    for text in counters.SCRIPTS.values():
+        names = re.findall(r"^KEYS\[\d\]  (\w+):", text, re.M)
+        assert tuple(names) == counters.PARTS
 
 
 def test_the_table_names_every_counter():
