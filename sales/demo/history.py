@@ -13,8 +13,15 @@ from uuid import uuid4
 from django.db import connection, transaction
 from django.db.models import F
 
-from catalog import stock
-from catalog.models import Product, StatusChange, StockMovement
+from catalog import alerts, stock
+from catalog.models import (
+    Alert,
+    AlertKind,
+    AlertRule,
+    Product,
+    StatusChange,
+    StockMovement,
+)
 from sales import checkout, orders
 from sales.demo import people
 from sales.models import Order, OrderEvent, OrderState, Payment
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
 
 FILE = Path(__file__).parent / "history.toml"
 OPENED = timedelta(days=14)
+UNSEEN = timedelta(days=2)  # younger alerts are still to be looked at
 LEDGER = "stock_movement_append_only"
 
 
@@ -44,8 +52,19 @@ def tell(
             _book(step, products, note)
             ages[note.cause] = age
     _expire(now)
+    alerts.read_status_changes()
     _age_ledger(ages)
+    old = Alert.objects.filter(created_at__lt=now - UNSEEN)
+    old.update(seen_at=F("created_at") + timedelta(hours=1), seen_by=actor)
     return len(data["steps"])
+
+
+def watch(emails: str) -> None:
+    """Have somebody told of products that are out, and once a day of low ones."""
+    AlertRule.objects.bulk_create(
+        AlertRule(kind=kind, emails=emails, is_digest=kind == AlertKind.LOW)
+        for kind in (AlertKind.OUT, AlertKind.LOW, AlertKind.SOLD_OUT)
+    )
 
 
 def _book(
@@ -117,7 +136,7 @@ def _age_ledger(ages: Mapping[str, timedelta]) -> None:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute(f"ALTER TABLE catalog_stockmovement DISABLE TRIGGER {LEDGER}")
         for cause, age in ages.items():
-            for model in (StockMovement, StatusChange):
+            for model in (StockMovement, StatusChange, Alert):
                 rows = model.objects.filter(cause=cause)
                 rows.update(created_at=F("created_at") - age)
         cursor.execute(f"ALTER TABLE catalog_stockmovement ENABLE TRIGGER {LEDGER}")

@@ -12,7 +12,16 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, F
 from django.utils import timezone
 
-from catalog.models import Category, Product, StatusChange, Stock, StockMovement
+from catalog.models import (
+    Alert,
+    AlertMail,
+    AlertRule,
+    Category,
+    Product,
+    StatusChange,
+    Stock,
+    StockMovement,
+)
 from sales import flash
 from sales.demo import people, pictures
 from sales.models import FlashSale, FlashSaleItem, Order, SaleState
@@ -98,6 +107,15 @@ def test_orders_ended_in_every_way():
     assert states == {"held", "paid", "refunded", "expired", "cancelled"}
     for order in Order.objects.filter(flash_item=None, state="expired"):
         assert order.created_at < order.expires_at == order.closed_at
+
+
+def test_alerts_of_the_last_days_are_unseen_and_old_ones_mail_nobody():
+    load()
+
+    assert Alert.objects.filter(seen_at=None).exists()
+    assert Alert.objects.exclude(seen_at=None).count() >= 5
+    assert AlertRule.objects.filter(emails=people.MERCHANT).exists()
+    assert not AlertMail.objects.exists()
 
 
 def test_one_sale_is_live_and_one_waits_for_the_schedule_to_load_it():

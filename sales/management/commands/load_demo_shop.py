@@ -46,6 +46,7 @@ class Command(BaseCommand):
         self.say(f"Products: {len(products)} with stock, pictures and thresholds")
         steps = history.tell(products, now=timezone.now(), actor=merchant)
         self.say(f"History: {steps} deliveries, counts and orders of two weeks")
+        history.watch(people.MERCHANT)
         flash_sales.plan(now=timezone.now())
         self.say("Draft sale: planned in three weeks")
 
