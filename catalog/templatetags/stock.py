@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from django import template
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from catalog.models import Stock
 
@@ -30,7 +29,6 @@ def stock_words(stock: Stock) -> StockWords:
         text = _("Only in the flash sale")
         return StockWords(text, "low", "LimitedAvailability", False)
     if stock.sellable <= stock.low_stock_level:
-        text = ngettext("Only %(n)d left", "Only %(n)d left", stock.sellable)
-        text %= {"n": stock.sellable}
+        text = _("Only %(n)d left") % {"n": stock.sellable}
         return StockWords(text, "low", "LimitedAvailability", True)
     return StockWords(_("In stock"), "in", "InStock", True)
