@@ -169,12 +169,13 @@ def processes(port: int) -> dict[str, list[str]]:
     web = [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws"]
     web += ["--workers", str(os.cpu_count() or 1), "--blocking-threads", "4"]
     web += ["--respawn-failed-workers", "--host", "127.0.0.1", "--port", str(port)]
-    worker = [*MANAGE, "rqworker", "--verbosity", "0"]
+    quick = ["--skip-checks", "--verbosity", "0"]
+    worker = [*MANAGE, "rqworker", *quick]
     return {
         "web": [*web, "shop.wsgi:application"],
         "worker-flash": [*worker, "flash"],
         "worker-default": [*worker, "default", "--with-scheduler"],
-        "cron": [*MANAGE, "rqcron", "sales.cron"],
+        "cron": [*MANAGE, "rqcron", *quick, "sales.cron"],
     }
 
 
