@@ -5,8 +5,8 @@ lost or doubtful Redis from selling anything:
 
 - Missing keys mean NotLoaded, never "sold out" and never 0.
 - The script cache is the fence. Redis forgets scripts when it restarts or fails over;
-  callers use EVALSHA only, and only `preload` and recovery load scripts, after every
-  loaded item of that node was verified on the same connection.
+  callers use EVALSHA only, and only recovery loads scripts, after every loaded item of
+  that node was verified while one connection to it stood.
 
 One connection per thread and process, no client retries, a short time-out: a call whose
 answer was lost raises Unsure, and is asked again by its order id.
@@ -16,10 +16,11 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from hashlib import sha1
 from pathlib import Path
 from typing import Any, cast
@@ -28,7 +29,13 @@ from uuid import UUID
 import redis
 from django.conf import settings
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import (
+    BusyLoadingError,
+    NoScriptError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
 from redis.retry import Retry
 
 logger = logging.getLogger(__name__)
@@ -87,6 +94,10 @@ class NotLoaded(Exception):
 
 class WrongEpoch(NotLoaded):
     """Redis holds another life of this item's counters than the caller knows."""
+
+
+class Unreachable(NotLoaded):
+    """No connection to Redis: nothing was sent, and what it holds is not known."""
 
 
 class Unsure(Exception):
@@ -234,6 +245,7 @@ def client() -> redis.Redis:
     if getattr(_local, "owner", None) != owner:
         options: dict[str, Any] = {
             "decode_responses": True,
+            "encoding_errors": "backslashreplace",  # a poison event is still readable
             "socket_timeout": seconds,
             "socket_connect_timeout": seconds,
             "retry": Retry(NoBackoff(), 0),
@@ -271,16 +283,18 @@ def patience(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn redis-py's errors into ours, and drop a connection that failed."""
+    """Turn redis-py's errors into ours, and drop a connection that failed.
+
+    An error that Redis answers has changed nothing: a script writes its event first,
+    and if that is refused (a wrong type, a number that is taken, no memory), it ends.
+    """
     try:
         yield
     except NoScriptError as error:
         raise NotLoaded("the node is not verified") from error
-    except redis.ResponseError as error:
-        if str(error).startswith(("LOADING", "READONLY", "CLUSTERDOWN", "MASTERDOWN")):
-            raise NotLoaded(str(error)) from error
-        raise
-    except RedisError as error:
+    except (BusyLoadingError, ResponseError) as error:
+        raise NotLoaded(f"Redis refuses: {error}") from error
+    except (RedisError, RedisClusterException) as error:
         disconnect()
         raise Unsure(str(error)) from error
 
@@ -291,9 +305,9 @@ def _ready() -> redis.Redis:
         connected = client()
         if not settings.SALE_REDIS_CLUSTER:
             connected.connection.connect()  # type: ignore[union-attr]
-    except RedisError as error:
+    except (RedisError, RedisClusterException) as error:
         disconnect()
-        raise NotLoaded(f"the sale Redis cannot be reached: {error}") from error
+        raise Unreachable(f"the sale Redis cannot be reached: {error}") from error
     return connected
 
 
@@ -303,7 +317,9 @@ def _run(script: str, item_id: int, *args: str | int, fenced: bool = True) -> li
         if fenced and script not in UNFENCED:
             answer = connected.evalsha(SHAS[script], 4, *keys(item_id), *args)
         else:
-            answer = connected.eval(SCRIPTS[script], 4, *keys(item_id), *args)
+            # Another text than the fenced one: EVAL puts what it runs into the cache.
+            text = f"-- unfenced\n{SCRIPTS[script]}"
+            answer = connected.eval(text, 4, *keys(item_id), *args)
     return answer  # type: ignore[no-any-return]
 
 
@@ -387,6 +403,11 @@ def release_many(
     item_id: int, *, epoch: int, order_ids: Sequence[UUID], reason: str
 ) -> list[Step | Exception]:
     """Release a batch in one round trip; one answer or exception per order."""
+    if settings.SALE_REDIS_CLUSTER:  # its pipelines cannot run scripts
+        return [
+            _outcome(partial(_run, "release", item_id, epoch, str(order_id), reason))
+            for order_id in order_ids
+        ]
     connected = _ready()
     pipeline = connected.pipeline(transaction=False)
     for order_id in order_ids:
@@ -395,16 +416,21 @@ def release_many(
         )
     with _translated():
         answers = pipeline.execute(raise_on_error=False)
-    outcomes: list[Step | Exception] = []
-    for answer in answers:
-        try:
-            with _translated():
-                if isinstance(answer, Exception):
-                    raise answer
-                outcomes.append(_step(answer))
-        except (NotLoaded, StepRefused, Unsure, RedisError) as error:
-            outcomes.append(error)
-    return outcomes
+    return [_outcome(partial(_answered, answer)) for answer in answers]
+
+
+def _answered(answer: Any) -> list[Any]:
+    with _translated():
+        if isinstance(answer, Exception):
+            raise answer
+    return answer  # type: ignore[no-any-return]
+
+
+def _outcome(ask: Callable[[], list[Any]]) -> Step | Exception:
+    try:
+        return _step(ask())
+    except (NotLoaded, StepRefused, Unsure) as error:
+        return error
 
 
 def refund(item_id: int, *, epoch: int, order_id: UUID, restock: bool) -> Step:
@@ -431,11 +457,17 @@ def reclaim(item_id: int, *, epoch: int, order_id: UUID, target: str) -> Admitte
 
 
 def find(item_id: int, order_id: UUID) -> StoredClaim | None:
-    """The claim of that order id as Redis has it now."""
-    connected = _ready()
-    with _translated():
-        text = connected.hget(keys(item_id)[1], str(order_id))
-    return StoredClaim.parse(str(text)) if text else None
+    """The claim of that order id as a verified Redis has it now, or None.
+
+    Raises NotLoaded when Redis may have forgotten it.
+    """
+    answer = _run("find", item_id, str(order_id))
+    code = Code(answer[0])
+    if code is Code.UNKNOWN:
+        return None
+    if code is not Code.DONE:
+        raise _lost(code)
+    return StoredClaim.parse(answer[1])
 
 
 # -- Items ------------------------------------------------------------------------
@@ -454,16 +486,22 @@ def preload(item_id: int, counters: Snapshot, *, event: str = "preload") -> Step
     return _step(_run("preload", item_id, *args))
 
 
-def adjust(item_id: int, *, epoch: int, ref: str = "", **changes: int | str) -> Step:
+def adjust(
+    item_id: int,
+    *,
+    epoch: int,
+    ref: str = "",
+    fenced: bool = True,
+    **changes: int | str,
+) -> Step:
     """Change units (a delta), floor, limit, window or state in one step.
 
     With `ref` the change is made once, however often it is sent. With `verified` (the
-    epoch) it also changes an item in doubt and works before the node's fence is open:
-    for recovery and settlement only. Raises StepRefused TOO_MANY when it takes back
-    more than is unclaimed.
+    epoch) it also changes an item in doubt, and without `fenced` it works before the
+    node's fence is open: for recovery and settlement only. Raises StepRefused TOO_MANY
+    when it takes back more than is unclaimed.
     """
     pairs = [part for pair in changes.items() for part in pair]
-    fenced = "verified" not in changes
     return _step(_run("adjust", item_id, epoch, ref, *pairs, fenced=fenced))
 
 
@@ -555,19 +593,19 @@ def claims(item_id: int) -> Iterator[tuple[UUID, StoredClaim]]:
 
 
 def buyers(item_id: int) -> dict[str, int]:
-    """Units owned per buyer, without those that own none."""
+    """Units owned per buyer, without those that own none; like `claims`."""
     connected = _ready()
     with _translated():
-        rows = connected.hgetall(keys(item_id)[2])
-    owned = cast(dict[str, str], rows)
-    return {b: int(n) for b, n in owned.items() if b != "_epoch" and int(n)}
+        rows = connected.hscan_iter(keys(item_id)[2], count=1000)
+        owned = {str(buyer): int(units) for buyer, units in rows if buyer != "_epoch"}
+    return {buyer: units for buyer, units in owned.items() if units}
 
 
 def delete(item_id: int) -> None:
     """Remove all keys of an item: after settlement, or before it is rebuilt."""
     connected = _ready()
     with _translated():
-        connected.delete(*keys(item_id))
+        connected.unlink(*keys(item_id))
 
 
 # -- The journal ------------------------------------------------------------------
@@ -634,7 +672,7 @@ def _journal() -> redis.Redis:
             single_connection_client=True,
             socket_timeout=settings.SALE_REDIS_TIMEOUT_MS / 1000,
             socket_connect_timeout=settings.SALE_REDIS_TIMEOUT_MS / 1000,
-            retry=Retry(NoBackoff(), 0),
+            retry=Retry(NoBackoff(), 1),  # a repeated note is the same note
         )
         _local.journal_owner = owner
     return _local.journal_client  # type: ignore[no-any-return]
@@ -659,24 +697,37 @@ def has_scripts(item_id: int) -> bool:
         return all(connected.script_exists(*SHAS.values()))
 
 
-def load_scripts(item_id: int) -> None:
-    """Open the fence of the item's node.
+class Witness:
+    """A connection to an item's node that stands while the node's items are verified.
 
-    Only for `preload` and recovery, after every loaded item of the node was verified on
-    this thread's connection: a connection does not outlive the server's process, so
-    what was verified is what gets the scripts.
+    It ends with the server's process, and it never connects again by itself. So what
+    `load_scripts` reaches is what was looked at since the witness was made.
     """
-    connected = _node_client(item_id)
-    with _translated():
-        for text in SCRIPTS.values():
-            connected.script_load(text)
+
+    def __init__(self, item_id: int) -> None:
+        pool = _node_client(item_id).connection_pool
+        with _translated():
+            self._connection = pool.make_connection()
+            self._connection.connect()  # type: ignore[no-untyped-call]
+
+    def load_scripts(self) -> None:
+        """Open the fence of the node. Raises Unsure when the node was restarted."""
+        with _translated():
+            for text in SCRIPTS.values():
+                self._connection.send_command(  # type: ignore[no-untyped-call]
+                    "SCRIPT", "LOAD", text
+                )
+                self._connection.read_response()
+
+    def close(self) -> None:
+        self._connection.disconnect()  # type: ignore[no-untyped-call]
 
 
 def flush_scripts() -> None:
     """Close the fence: every call says NotLoaded until recovery has verified."""
     connected = _ready()
     with _translated():
-        connected.script_flush()
+        connected.script_flush()  # of every node, in a cluster
 
 
 def _node_client(item_id: int) -> redis.Redis:

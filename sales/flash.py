@@ -17,6 +17,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -117,6 +118,7 @@ def preload(sale_id: int, *, actor: "User | None" = None) -> list[Preloaded]:
         done = any(not outcome.error for outcome in outcomes)
         if sale.state == SaleState.SCHEDULED and done:
             _move(sale, SaleState.LOADED, actor)
+        _reconcile_all(sale_id)  # loaded items are paused until here
     return outcomes
 
 
@@ -154,7 +156,7 @@ def resume(sale_id: int, *, actor: "User | None" = None) -> FlashSale:
     for item in sale.items.select_for_update().filter(state=ItemState.PAUSED):
         sync.move_item(item, ItemState.LOADED, actor=actor)
     _move(sale, SaleState.LIVE if opened else SaleState.LOADED, actor)
-    transaction.on_commit(lambda: _reconcile_all(sale_id))
+    transaction.on_commit(lambda: _reconcile(sale_id))
     return sale
 
 
@@ -180,7 +182,10 @@ def cancel(sale_id: int, *, actor: "User | None" = None) -> FlashSale:
         for item in waiting:
             sync.move_item(item, ItemState.SETTLED, actor=actor)
         _move(sale, SaleState.CANCELLED, actor)
-    settle(sale_id)
+    try:
+        settle(sale_id)
+    except (NotLoaded, Unsure) as error:
+        logger.warning("flash sale %s is settled later: %s", sale_id, error)
     return sale
 
 
@@ -193,14 +198,16 @@ def advance(now: datetime | None = None) -> list[str]:
     now = now or timezone.now()
     said: list[str] = []
     sales = FlashSale.objects.filter(
-        state__in=[*RUNNING, SaleState.ENDED, SaleState.CANCELLED],
-        items__has_keys=True,
+        Q(state__in=[*RUNNING, SaleState.ENDED])
+        | Q(state=SaleState.CANCELLED, items__has_keys=True)
     )
     for sale_id in list(sales.order_by("pk").distinct().values_list("pk", flat=True)):
         try:
             said += _advance(sale_id, now)
         except (NotLoaded, Unsure) as error:
             logger.warning("flash sale %s waits: %s", sale_id, error)
+        except Exception:
+            logger.exception("flash sale %s cannot go on", sale_id)
     _delete_old_keys()
     missed = FlashSale.objects.filter(state=SaleState.SCHEDULED, closes_at__lte=now)
     for sale_id in list(missed.values_list("pk", flat=True)):
@@ -251,7 +258,8 @@ def claim(item_id: int, *, order_id: UUID, buyer: str, quantity: int) -> Admitte
     except NotLoaded:
         _refuse_if_not_running(item_id)
         raise
-    if not admitted.replayed:
+    # Repeats too: the first answer may have been lost before it was noted.
+    if admitted.state == "held":
         counters.journal(item_id, order_id, admitted, buyer=buyer, quantity=quantity)
     return admitted
 
@@ -348,7 +356,8 @@ def _state_for_shoppers(s: Snapshot) -> str:
 
 def locked(sale_id: int) -> FlashSale:
     """The sale, its row locked until the transaction ends."""
-    return FlashSale.objects.select_for_update().get(pk=sale_id)
+    # NO KEY: a line in the sale's log, written under an item's lock, need not wait.
+    return FlashSale.objects.select_for_update(no_key=True).get(pk=sale_id)
 
 
 def loaded(sale: FlashSale) -> Iterable[FlashSaleItem]:
@@ -411,10 +420,15 @@ def _hold(
 
 
 def tell(item: FlashSaleItem, state: str = "", **changes: int) -> None:
-    """Change an item in Redis; lost counters admit nobody, so they need no telling."""
+    """Change an item in Redis; lost counters admit nobody, so they need no telling.
+
+    Raises Unreachable or Unsure when it is not known what Redis does.
+    """
     told: dict[str, Any] = {**changes, "state": state} if state else {**changes}
     try:
         counters.adjust(item.pk, epoch=item.epoch, **told)
+    except counters.Unreachable:
+        raise
     except NotLoaded as error:
         logger.warning("flash item %s: %s; recovery will follow", item.pk, error)
 
@@ -422,6 +436,9 @@ def tell(item: FlashSaleItem, state: str = "", **changes: int) -> None:
 def _preload_item(item_id: int) -> Preloaded:
     try:
         item, was_there = _allocate(item_id)
+    except NotPossible as error:
+        item = FlashSaleItem.objects.select_related("product").get(pk=item_id)
+        return Preloaded(item_id, item.product.sku, 0, 0, error=str(error))
     except stock.InsufficientStock as error:
         item = FlashSaleItem.objects.select_related("product").get(pk=item_id)
         available = error.shortages[0].sellable
@@ -438,7 +455,7 @@ def _preload_item(item_id: int) -> Preloaded:
         return Preloaded(item_id, sku, 0, item.floor, error=_("settled already"))
     if not item.loaded_at:
         try:
-            was_there = _load(item) and was_there
+            was_there = _load(item_id) and was_there
         except (NotLoaded, Unsure, counters.StepRefused) as error:
             return Preloaded(
                 item_id,
@@ -452,7 +469,12 @@ def _preload_item(item_id: int) -> Preloaded:
 
 @transaction.atomic
 def _allocate(item_id: int) -> tuple[FlashSaleItem, bool]:
-    """Set the units aside and fix the first counters; only once per item."""
+    """Set the units aside and fix the first counters; only once per item.
+
+    Raises NotPossible when the sale has ended or was cancelled meanwhile.
+    """
+    sale_id = FlashSaleItem.objects.values_list("sale_id", flat=True).get(pk=item_id)
+    sale = locked(sale_id)
     item = (
         FlashSaleItem.objects.select_for_update(of=("self",))
         .select_related("product", "sale")
@@ -460,6 +482,8 @@ def _allocate(item_id: int) -> tuple[FlashSaleItem, bool]:
     )
     if item.state != ItemState.WAITING:
         return item, True
+    if sale.state not in (SaleState.SCHEDULED, *RUNNING):
+        raise NotPossible(_("The sale is over."))
     row = stock.lock([item.product_id])[item.product_id]
     units = item.requested_units or max(1, row.available)
     note = stock.Note(cause=f"flash:{item.pk}", reason=item.sale.name)
@@ -473,17 +497,24 @@ def _allocate(item_id: int) -> tuple[FlashSaleItem, bool]:
     return item, False
 
 
-def _load(item: FlashSaleItem) -> bool:
-    """Create the counters in Redis; return whether they were there."""
-    step = counters.preload(item.pk, first_counters(item))
-    FlashSaleItem.objects.filter(pk=item.pk, loaded_at=None).update(
-        loaded_at=timezone.now()
-    )
+@transaction.atomic
+def _load(item_id: int) -> bool:
+    """Create the counters in Redis, once; return whether they were there.
+
+    They are paused until this has committed: whoever finds `loaded_at` empty knows that
+    nobody has bought yet, and that nothing of this item can be lost in Redis.
+    """
+    item = FlashSaleItem.objects.select_for_update().get(pk=item_id)
+    if item.loaded_at or item.state != ItemState.LOADED:
+        return True
+    step = counters.preload(item.pk, first_counters(item, state="paused"))
+    item.loaded_at = timezone.now()
+    item.save(update_fields=["loaded_at"])
     logger.info("flash item %s: %s units preloaded", item.pk, item.units)
     return step.repeated
 
 
-def first_counters(item: FlashSaleItem, state: str = "open") -> Snapshot:
+def first_counters(item: FlashSaleItem, *, state: str) -> Snapshot:
     """The item's counters in Redis's terms, as PostgreSQL has them."""
     return Snapshot(
         epoch=item.epoch,
@@ -515,6 +546,16 @@ def wanted_state(item: FlashSaleItem) -> str:
     if item.sale.state == SaleState.PAUSED or item.state == ItemState.PAUSED:
         return "paused"
     return "open"
+
+
+def _reconcile(sale_id: int) -> None:
+    """Tell Redis a sale's state now; what fails is left to the next tick."""
+    try:
+        with transaction.atomic():
+            locked(sale_id)
+            _reconcile_all(sale_id)
+    except (NotLoaded, Unsure) as error:
+        logger.warning("flash sale %s: Redis is told later: %s", sale_id, error)
 
 
 def _reconcile_all(sale_id: int) -> None:
@@ -560,44 +601,66 @@ def _settle_item(item_id: int) -> bool:
         return True
     if item.state in (ItemState.FROZEN, ItemState.RECOVERING):
         return False
-    # "verified": a run that crashed below left the counters frozen.
-    counters.adjust(item_id, epoch=item.epoch, state="ended", verified=item.epoch)
     sync.drain(item_id)
-    s = counters.snapshot(item_id)
-    if s.held or s.paying:
+    try:
+        is_settled = _give_back(item_id)
+    except sync.Gap as doubt:
+        sync.freeze(item_id, str(doubt))
         return False
-    counters.adjust(item_id, epoch=item.epoch, state="frozen")
-    sync.drain(item_id)
-    if not _give_back(item_id):
-        counters.adjust(item_id, epoch=item.epoch, state="ended", verified=item.epoch)
-        return False
-    _delete_keys(item_id)
-    return True
+    if is_settled:
+        _delete_keys(item_id)
+    return is_settled
 
 
 @transaction.atomic
 def _give_back(item_id: int) -> bool:
-    """Return what a frozen, drained item has left to the shop; False if not drained."""
+    """Return what an item has left to the shop; False while something is open.
+
+    One at a time under the row lock, which recovery and the drain take as well. The
+    last look is at frozen counters, so nothing can move between it and the return.
+    """
     item = FlashSaleItem.objects.select_for_update().get(pk=item_id)
     if item.state == ItemState.SETTLED:
         return True
-    s = counters.snapshot(item_id)
-    if s.state != "frozen" or s.seq != item.last_seq or s.held or s.paying:
+    if item.state not in (ItemState.LOADED, ItemState.PAUSED):
         return False
-    if item.left:
+    _close(item, "ended")  # also thaws what a crash below left frozen
+    s = counters.snapshot(item_id)
+    if s.held or s.paying:
+        return False
+    _close(item, "frozen")
+    while sync.drain_locked(item):
+        pass
+    s = counters.snapshot(item_id)
+    in_redis = (s.seq, s.left, s.held, s.paying)
+    if s.state != "frozen" or in_redis != (item.last_seq, item.left, 0, 0):
+        _close(item, "ended")
+        return False
+    # Units that were added and never reached Redis were set aside as well.
+    unsent = item.adjustments.filter(applied_seq=None, refused_at=None)
+    added = unsent.filter(units_delta__gt=0).aggregate(sum=Sum("units_delta"))["sum"]
+    if left_over := item.left + (added or 0):
         note = stock.Note(cause=f"flash:{item.pk}", reason="left over")
-        stock.deallocate(item.product_id, item.left, note=note)
+        stock.deallocate(item.product_id, left_over, note=note)
+    unsent.update(refused_at=timezone.now())
     item.settled_at = timezone.now()
     item.save(update_fields=["settled_at"])
     sync.move_item(item, ItemState.SETTLED)
     return True
 
 
+def _close(item: FlashSaleItem, state: str) -> None:
+    counters.adjust(item.pk, epoch=item.epoch, verified=item.epoch, state=state)
+
+
 def _delete_old_keys() -> None:
     """Remove keys that a crash after settlement left behind."""
     old = FlashSaleItem.objects.filter(state=ItemState.SETTLED, has_keys=True)
     for item_id in list(old.values_list("pk", flat=True)):
-        _delete_keys(item_id)
+        try:
+            _delete_keys(item_id)
+        except (NotLoaded, Unsure) as error:
+            logger.warning("flash item %s still has keys: %s", item_id, error)
 
 
 def _delete_keys(item_id: int) -> None:

@@ -25,6 +25,10 @@ KINDS = {
 COUNTERS = ("units", "left", "floor", "held", "paying", "paid", "released")
 
 
+# Milliseconds; what comes later is no date that PostgreSQL or Python can keep.
+LAST_MOMENT = 250_000_000_000_000
+
+
 class Poison(Exception):
     """An event that cannot be understood or does not follow from those before it."""
 
@@ -59,7 +63,13 @@ class Entry:
         if kind not in KINDS:
             raise Poison(f"event {seq} is of unknown kind {kind!r}")
         buyer = rest.pop("buyer", "")
-        if len(buyer) > 80 or not 0 <= quantity < 2**31:
+        moments = (at, expires_at or 0)
+        if (
+            len(buyer) > 80
+            or not 0 <= min(quantity, epoch) <= max(quantity, epoch) < 2**31
+            or not 0 <= min(moments) <= max(moments) < LAST_MOMENT
+            or any("\x00" in text for pair in fields.items() for text in pair)
+        ):
             raise Poison(f"event {seq} has fields out of range")
         return cls(seq, epoch, kind, at, order_id, buyer, quantity, expires_at, rest)
 
@@ -133,12 +143,14 @@ class Fold:
 
     def _load(self, entry: Entry) -> None:
         loaded = Counters(**{name: _number(entry, name) for name in COUNTERS})
-        if not loaded.is_whole:
+        if not loaded.is_whole or self.counters not in (Counters(), loaded):
             raise Poison(f"event {entry.seq} loads impossible counters {loaded}")
         self.counters = loaded
 
     def _adjust(self, entry: Entry) -> None:
         delta = _number(entry, "delta")
+        if ref := entry.details.get("ref"):
+            _uuid(entry, ref)
         moved = self.counters.move(units=delta, left=delta)
         self.counters = replace(moved, floor=_number(entry, "floor"))
 
@@ -218,6 +230,13 @@ def _number(entry: Entry, name: str) -> int:
         return int(entry.details[name])
     except (KeyError, ValueError) as error:
         raise Poison(f"event {entry.seq} lacks {name}") from error
+
+
+def _uuid(entry: Entry, text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise Poison(f"event {entry.seq} has a bad id: {text!r}") from error
 
 
 def detail(entry: Entry, name: str) -> Any:

@@ -3,19 +3,23 @@
 Redis forgets its scripts when it restarts or fails over, so every claim says NotLoaded
 until this module has looked at each loaded item of the node:
 
-1. Its keys are whole, of the same epoch, not behind PostgreSQL, contiguous, and the
-   last event known here is the one there: the tail is drained and the sale goes on.
-2. Otherwise what is contiguous is drained, and the counters are rebuilt from
-   PostgreSQL under a new epoch, with claims that only the journal knows. Event numbers
-   jump, so that none is used twice.
+1. Its keys are whole, of the same epoch, not behind PostgreSQL, contiguous; the last
+   event known here is the one there; and the events that wait explain the difference
+   between the counters here and there. Then they are drained and the sale goes on.
+2. Otherwise PostgreSQL takes all it can get: the events that are contiguous, claims
+   that only the journal knows, steps that payments prove. It commits that with a new
+   epoch, and only then are the keys deleted and put back from it. Event numbers jump,
+   so that none is used twice.
 
-Only then are the scripts loaded, on the connection everything was verified on.
+PostgreSQL commits before Redis opens, so a crash at any line leaves it closed. Only
+after all items of a node were looked at are its scripts loaded.
 """
 
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -24,7 +28,7 @@ from django.utils import timezone
 from catalog import stock
 from sales import counters, flash, floors, sync
 from sales.counters import NotLoaded, Snapshot, StoredClaim
-from sales.folding import HELD, Claimed, Entry
+from sales.folding import COUNTERS, HELD, PAID, Claimed, Counters, Entry
 from sales.models import (
     FlashSaleItem,
     ItemState,
@@ -60,9 +64,9 @@ def open_fence(*, force: bool = False) -> list[Recovered]:
     """
     recovered: list[Recovered] = []
     with counters.patience(10):
-        for items in _nodes().values():
+        for node, items in _nodes().items():
             if force or not counters.has_scripts(items[0]):
-                recovered += _verify_node(items)
+                recovered += _verify_node(node, items[0])
             else:
                 doubtful = FlashSaleItem.objects.filter(pk__in=items).filter(
                     state__in=[ItemState.FROZEN, ItemState.RECOVERING]
@@ -74,49 +78,23 @@ def open_fence(*, force: bool = False) -> list[Recovered]:
 
 
 def heal() -> list[Recovered]:
-    """Recover every item whose keys are missing or damaged, and closed fences."""
+    """Recover every item that looks lost, damaged or left closed, and open fences."""
     recovered = open_fence()
+    seen = {line.item_id for line in recovered}
     with counters.patience(10):
-        for item_id in sync.loaded_items():
-            try:
-                is_whole = counters.snapshot(item_id).is_whole
-            except NotLoaded:
-                is_whole = False
-            if not is_whole:
-                recovered.append(_attempt(item_id))
+        for item in FlashSaleItem.objects.filter(pk__in=sync.loaded_items()):
+            if item.pk not in seen and _looks_wrong(item):
+                recovered.append(_attempt(item.pk))
     return recovered
 
 
-@transaction.atomic
 def recover(item_id: int) -> Recovered:
     """Verify one item and drain its tail, or rebuild it; nobody is admitted meanwhile.
 
     One at a time by row lock, safe to repeat after a crash at any line.
     """
-    item = (
-        FlashSaleItem.objects.select_for_update(of=("self",))
-        .select_related("sale")
-        .get(pk=item_id)
-    )
-    if not item.is_loaded:
-        return Recovered(item_id, "the item is not loaded", "nothing to do")
-    doubt = _doubt(item)
-    if doubt:
-        outcome = _rebuild(item, doubt)
-    else:
-        while sync.drain_locked(item):
-            pass
-        outcome = Recovered(item_id, "the counters are whole", "the tail is drained")
-    state = _resume_state(item)
-    if item.state != state:
-        sync.move_item(item, state, note=f"{outcome.found}; {outcome.done}")
-    counters.adjust(
-        item_id,
-        epoch=item.epoch,
-        verified=item.epoch,
-        state=flash.wanted_state(item),
-        floor=floors.floor_of(stock.lock([item.product_id])[item.product_id]),
-    )
+    outcome = _look(item_id) or _put_back(item_id)
+    _open(item_id)
     logger.warning("flash item %s: %s; %s", item_id, outcome.found, outcome.done)
     return outcome
 
@@ -128,13 +106,14 @@ def _nodes() -> dict[str, list[int]]:
     return nodes
 
 
-def _verify_node(items: Sequence[int]) -> list[Recovered]:
-    """Look at all items of a node on one connection, then load its scripts."""
-    connection = counters.client()
-    recovered = [_attempt(item_id) for item_id in items]
-    if counters.client() is not connection:
-        raise NotLoaded("the connection was lost while verifying")
-    counters.load_scripts(items[0])
+def _verify_node(node: str, item_id: int) -> list[Recovered]:
+    """Look at all items of a node while a witness stands, then load its scripts."""
+    witness = counters.Witness(item_id)
+    try:
+        recovered = [_attempt(pk) for pk in _nodes().get(node, [])]
+        witness.load_scripts()
+    finally:
+        witness.close()
     return recovered
 
 
@@ -146,16 +125,108 @@ def _attempt(item_id: int) -> Recovered:
         raise
     except Exception as error:
         logger.exception("flash item %s cannot be recovered", item_id)
-        sync.freeze(item_id, f"recovery failed: {error}")
+        if not sync.freeze(item_id, f"recovery failed: {error}"):
+            raise NotLoaded(f"item {item_id} cannot be closed") from error
         return Recovered(item_id, f"recovery failed: {error}", "left frozen")
 
 
-def _doubt(item: FlashSaleItem) -> str:
-    """Why the counters in Redis cannot be trusted; empty if they can."""
+def _locked(item_id: int) -> FlashSaleItem:
+    return (
+        FlashSaleItem.objects.select_for_update(of=("self",))
+        .select_related("sale")
+        .get(pk=item_id)
+    )
+
+
+@transaction.atomic(durable=True)
+def _look(item_id: int) -> Recovered | None:
+    """What was done for an item that is whole; None if it is to be put back.
+
+    Then PostgreSQL has all that could be saved, and a new epoch that Redis lacks.
+    """
+    item = _locked(item_id)
+    if not item.is_loaded:
+        return Recovered(item_id, "the item is not loaded", "nothing to do")
+    if item.state == ItemState.RECOVERING:
+        return None
+    if doubt := _doubt(item):
+        _save_what_is_left(item, doubt)
+        return None
+    while sync.drain_locked(item):
+        pass
+    outcome = Recovered(item_id, "the counters are whole", "the tail is drained")
+    _move(item, _resume_state(item), f"{outcome.found}; {outcome.done}")
+    return outcome
+
+
+@transaction.atomic(durable=True)
+def _put_back(item_id: int) -> Recovered:
+    """Counters and claims from PostgreSQL, under the new epoch, still closed.
+
+    The keys are marked `recovering` until all is back, so a crash in between is seen.
+    """
+    item = _locked(item_id)
+    found = item.doubt
+    if item.state != ItemState.RECOVERING:
+        return Recovered(item_id, found, "rebuilt by another process")
+    claims = sync.claims_of(item)
+    counters.delete(item_id)
+    counters.preload(
+        item_id, flash.first_counters(item, state="recovering"), event="recover"
+    )
+    for chunk in _chunks(claims, item):
+        counters.restore(item_id, epoch=item.epoch, claims=chunk)
+    _adjust(item, "frozen")
+    while sync.drain_locked(item):
+        pass
+    _check_rebuilt(item, counters.snapshot(item_id), len(claims))
+    item.loaded_at = item.loaded_at or timezone.now()
+    item.save(update_fields=["loaded_at"])
+    done = f"rebuilt from {len(claims)} orders under epoch {item.epoch}"
+    _move(item, _resume_state(item), f"{found}; {done}")
+    return Recovered(item_id, found, done, rebuilt=True)
+
+
+@transaction.atomic(durable=True)
+def _open(item_id: int) -> None:
+    """Let Redis follow PostgreSQL, which has committed that the item is sound.
+
+    Under the locks of sale, item and stock, so that no pause, settlement or change of
+    a threshold comes in between.
+    """
+    sale_id = FlashSaleItem.objects.values_list("sale_id", flat=True).get(pk=item_id)
+    flash.locked(sale_id)
+    item = _locked(item_id)
+    if item.state in (ItemState.LOADED, ItemState.PAUSED):
+        row = stock.lock([item.product_id])[item.product_id]
+        _adjust(item, flash.wanted_state(item), floor=floors.floor_of(row))
+
+
+def _adjust(item: FlashSaleItem, state: str, **floor: int) -> None:
+    """Change an item that is not open yet, on a node that may not be."""
+    epoch = item.epoch
+    changes: dict[str, Any] = {"state": state, "verified": epoch, **floor}
+    counters.adjust(item.pk, epoch=epoch, fenced=False, **changes)
+
+
+def _move(item: FlashSaleItem, state: str, note: str) -> None:
+    if item.state != state:
+        sync.move_item(item, state, note=note)
+
+
+def _looks_wrong(item: FlashSaleItem) -> bool:
+    """Whether one look at Redis is enough to doubt an item, or to find it closed."""
     try:
         s = counters.snapshot(item.pk)
-    except NotLoaded as error:
-        return str(error)
+    except counters.Unreachable:
+        raise
+    except NotLoaded:
+        return True
+    return bool(_fault(item, s)) or s.state == "frozen"
+
+
+def _fault(item: FlashSaleItem, s: Snapshot) -> str:
+    """What is wrong with a snapshot by itself and against the offset; or nothing."""
     checks = {
         "a key of the item is missing": s.is_whole,
         f"Redis has epoch {s.epoch}, not {item.epoch}": s.epoch == item.epoch,
@@ -163,16 +234,26 @@ def _doubt(item: FlashSaleItem) -> str:
         "its last event is not its number": s.last_id == f"{s.seq}-0",
         "its counters do not add up": s.units == s.left + s.held + s.paying + s.paid,
         "it was being rebuilt": s.state != "recovering",
-        "its last event known here is another one there": _same_last(item),
     }
-    for doubt, holds in checks.items():
-        if not holds:
-            return doubt
+    return next((fault for fault, holds in checks.items() if not holds), "")
+
+
+def _doubt(item: FlashSaleItem) -> str:
+    """Why the counters in Redis cannot be trusted; empty if they can."""
     try:
-        _check_tail(item)
+        s = counters.snapshot(item.pk)
+    except counters.Unreachable:
+        raise
+    except NotLoaded as error:
+        return str(error)
+    if fault := _fault(item, s):
+        return fault
+    if not _same_last(item):
+        return "its last event known here is another one there"
+    try:
+        return _unexplained(item, s)
     except sync.Gap as gap:
         return str(gap)
-    return ""
 
 
 def _same_last(item: FlashSaleItem) -> bool:
@@ -191,53 +272,45 @@ def _same_last(item: FlashSaleItem) -> bool:
     )
 
 
-def _check_tail(item: FlashSaleItem) -> None:
-    """Raise Gap if the waiting events are not contiguous."""
-    after = item.last_seq
-    while waiting := counters.events(item.pk, after=after, limit=sync.BATCH):
-        position = FlashSaleItem(epoch=item.epoch, last_seq=after)
-        sync.check_contiguous(position, waiting)
-        after = waiting[-1].seq
+def _unexplained(item: FlashSaleItem, s: Snapshot) -> str:
+    """What the waiting events do not explain. Raises Gap if they are not contiguous."""
+    fold = sync.foresee(item, up_to=s.seq)
+    there = {name: getattr(s, name) for name in COUNTERS}
+    here = {name: getattr(fold.counters, name) for name in COUNTERS}
+    if there != here:
+        wrong = [
+            f"{n} {there[n]}, not {here[n]}" for n in COUNTERS if there[n] != here[n]
+        ]
+        return f"its counters are not what its events say: {', '.join(wrong)}"
+    new = len(fold.claims.keys() - sync.claims_of(item, fold.claims).keys())
+    claims = item.orders.count() + new
+    if s.claims != claims:
+        return f"it has {s.claims} claims, not {claims}"
+    return ""
 
 
-def _rebuild(item: FlashSaleItem, doubt: str) -> Recovered:
-    """New epoch, counters and claims from PostgreSQL and the journal.
-
-    The keys are marked `recovering` until all is back, so a crash in between is seen.
-    """
+def _save_what_is_left(item: FlashSaleItem, doubt: str) -> None:
+    """Take all into PostgreSQL that it can get, before anything is deleted."""
     _close(item)
     drained = _drain_what_is_sure(item)
+    item.last_seq += JUMP
     found = _from_journal(item)
     followed = _from_payments(item)
-    claims = sync.claims_of(item)
     item.epoch += 1
-    item.last_seq += JUMP
-    item.save()
-    counters.delete(item.pk)
-    counters.preload(
-        item.pk, flash.first_counters(item, state="recovering"), event="recover"
+    item.save(update_fields=["epoch", "last_seq"])
+    saved = (
+        f"{doubt}; saved {drained} events, {found} claims from the journal, "
+        f"{followed} steps from payments"
     )
-    for chunk in _chunks(claims, item):
-        counters.restore(item.pk, epoch=item.epoch, claims=chunk)
-    while sync.drain_locked(item):
-        pass
-    _check_rebuilt(item, counters.snapshot(item.pk))
-    return Recovered(
-        item.pk,
-        doubt,
-        f"rebuilt from {len(claims)} orders under epoch {item.epoch}, after draining "
-        f"{drained} events, taking {found} claims from the journal and "
-        f"{followed} steps from payments",
-        rebuilt=True,
-    )
+    sync.move_item(item, ItemState.RECOVERING, note=saved)
 
 
 def _close(item: FlashSaleItem) -> None:
-    """Keep claims out while the item is rebuilt; missing keys keep them out already."""
+    """Keep everybody out from here on; lost keys keep them out already."""
     try:
-        counters.adjust(
-            item.pk, epoch=item.epoch, verified=item.epoch, state="recovering"
-        )
+        _adjust(item, "recovering")
+    except counters.Unreachable:
+        raise
     except NotLoaded:
         logger.info("flash item %s: nothing to close", item.pk)
 
@@ -299,24 +372,22 @@ def _from_journal(item: FlashSaleItem) -> int:
 
 def _from_payments(item: FlashSaleItem) -> int:
     """Record the steps that payments prove and whose events are lost."""
-    entries: list[Entry] = []
+    Payment.objects.filter(
+        order__flash_item=item,
+        order__state__in=[OrderState.EXPIRED, OrderState.CANCELLED],
+        state=PaymentState.PAID,
+    ).update(handled_at=None)  # claimed again or sent back, by `follow_payments`
+    payments: dict[UUID, list[Payment]] = {}
     rows = Payment.objects.filter(
-        order__flash_item=item, order__state__in=[OrderState.HELD, OrderState.PAYING]
-    ).select_related("order")
-    claims = sync.claims_of(item, [p.order.claim_id for p in rows if p.order.claim_id])
-    for payment in rows.order_by("created_at"):
-        claim_id = payment.order.claim_id
-        if claim_id is None:
-            continue
-        claimed = claims[claim_id]
-        steps = []
-        if payment.state != PaymentState.DECLINED and claimed.state == HELD:
-            steps.append("begin")
-        if payment.handled_at and payment.state == PaymentState.PAID:
-            steps.append("confirm")
-        if payment.handled_at and payment.state == PaymentState.DECLINED:
-            steps += ["begin", "release"] if claimed.state == HELD else ["release"]
-        for kind in steps:
+        order__flash_item=item,
+        order__state__in=[OrderState.HELD, OrderState.PAYING, OrderState.PAID],
+        order__claim_id__isnull=False,
+    )
+    for payment in rows.select_related("order").order_by("created_at", "pk"):
+        payments.setdefault(payment.order.claim_id, []).append(payment)  # type: ignore[arg-type]
+    entries: list[Entry] = []
+    for claim_id, claimed in sync.claims_of(item, payments).items():
+        for kind in _proven(claimed, payments[claim_id]):
             entries.append(
                 _entry(
                     item,
@@ -330,6 +401,27 @@ def _from_payments(item: FlashSaleItem) -> int:
             )
     _record(item, entries)
     return len(entries)
+
+
+def _proven(claimed: Claimed, payments: Sequence[Payment]) -> list[str]:
+    """The steps that a claim's payments, oldest first, show it has taken."""
+    by_state = {payment.state: payment for payment in payments}
+    paid, declined = (
+        by_state.get(PaymentState.PAID),
+        by_state.get(PaymentState.DECLINED),
+    )
+    if claimed.state == PAID:
+        return ["refund"] if PaymentState.REFUNDED in by_state and not paid else []
+    begin = ["begin"] if claimed.state == HELD else []
+    if paid:
+        return [*begin, "confirm"] if paid.handled_at else begin
+    if PaymentState.PENDING in by_state:
+        return begin
+    if declined and declined.handled_at:
+        held_since = claimed.expires_at - flash.hold_milliseconds()
+        held_again = sync.milliseconds(declined.created_at) < held_since
+        return [] if begin and held_again else [*begin, "release"]
+    return []
 
 
 def _entry(
@@ -385,23 +477,15 @@ def _chunks(
         yield chunk
 
 
-def _check_rebuilt(item: FlashSaleItem, s: Snapshot) -> None:
+def _check_rebuilt(item: FlashSaleItem, s: Snapshot, claims: int) -> None:
     """Raise NotLoaded unless Redis now says what PostgreSQL says."""
     here = sync.counters_of(item)
-    there = (s.units, s.left, s.floor, s.held, s.paying, s.paid, s.released)
-    mine = (
-        here.units,
-        here.left,
-        here.floor,
-        here.held,
-        here.paying,
-        here.paid,
-        here.released,
-    )
-    if there != mine or s.seq != item.last_seq:
-        raise NotLoaded(f"item {item.pk} was rebuilt as {there}, not {mine}")
+    there = Counters(**{name: getattr(s, name) for name in COUNTERS})
+    if there != here or s.seq != item.last_seq or s.claims != claims:
+        raise NotLoaded(f"item {item.pk} was rebuilt as {there}, not {here}")
 
 
 def _resume_state(item: FlashSaleItem) -> str:
-    paused = item.sale.state == SaleState.PAUSED
+    """Where a sound item goes; one that was paused stays so."""
+    paused = item.sale.state == SaleState.PAUSED or item.state == ItemState.PAUSED
     return ItemState.PAUSED if paused else ItemState.LOADED

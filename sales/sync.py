@@ -9,6 +9,7 @@ commits together with what the events did.
 import logging
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid5
@@ -52,7 +53,7 @@ def drain(
     Raises NotLoaded or Unsure when Redis does not answer.
     """
     deadline = time.monotonic() + budget.total_seconds()
-    drained = 0
+    drained = refused = 0
     while True:
         try:
             count = _drain_batch(item_id, batch)
@@ -60,8 +61,11 @@ def drain(
             freeze(item_id, str(doubt))
             return drained
         except (IntegrityError, DataError, stock.StockConflict) as error:
-            freeze(item_id, f"PostgreSQL refused the events: {error}")
-            return drained
+            refused += 1
+            if refused > 1:  # once may be a race: a regular order took the same id
+                freeze(item_id, f"PostgreSQL refused the events: {error}")
+                return drained
+            continue
         drained += count
         if count < batch or time.monotonic() >= deadline:
             return drained
@@ -71,7 +75,7 @@ def drain(
 def _drain_batch(item_id: int, batch: int) -> int:
     item = (
         FlashSaleItem.objects.select_for_update(skip_locked=True)
-        .exclude(state__in=[ItemState.WAITING, ItemState.SETTLED, ItemState.FROZEN])
+        .filter(state__in=[ItemState.LOADED, ItemState.PAUSED])
         .filter(pk=item_id)
         .first()
     )
@@ -107,7 +111,8 @@ def record(item: FlashSaleItem, parsed: Sequence[tuple[Entry, bool]]) -> None:
 
     Poison events are kept and counted, and change nothing else.
     """
-    fold = Fold(counters=counters_of(item), claims=_known_claims(item, parsed))
+    fold = Fold(counters=counters_of(item))
+    _know_claims(item, fold, parsed)
     touched: dict[UUID, Decimal] = {}
     steps: list[tuple[str, Delta]] = []
     rows = []
@@ -144,23 +149,56 @@ def record(item: FlashSaleItem, parsed: Sequence[tuple[Entry, bool]]) -> None:
     item.save()
 
 
+def foresee(item: FlashSaleItem, *, up_to: int) -> Fold:
+    """Counters and claims as they will be once the waiting events are drained.
+
+    Writes nothing. Raises Gap when the events are not contiguous.
+    """
+    fold = Fold(counters=counters_of(item))
+    position = FlashSaleItem(epoch=item.epoch, last_seq=item.last_seq)
+    while position.last_seq < up_to:
+        waiting = counters.events(item.pk, after=position.last_seq, limit=BATCH)
+        if not waiting:
+            raise Gap(f"event {position.last_seq + 1} is missing")
+        check_contiguous(position, waiting)
+        waiting = [event for event in waiting if event.seq <= up_to]
+        parsed = [parse(event) for event in waiting]
+        _know_claims(item, fold, parsed)
+        for entry, is_poison in parsed:
+            if not is_poison:
+                with suppress(Poison):
+                    fold.apply(entry)
+        position.last_seq = waiting[-1].seq
+    return fold
+
+
 def counters_of(item: FlashSaleItem) -> folding.Counters:
     """The mirrored counters as PostgreSQL has them."""
     return folding.Counters(**{n: getattr(item, n) for n in folding.COUNTERS})
 
 
-def freeze(item_id: int, why: str) -> None:
-    """Stop an item that is in doubt, in Redis first; recovery takes it from there."""
+def freeze(item_id: int, why: str) -> bool:
+    """Stop an item that is in doubt, in Redis first; recovery takes it from there.
+
+    Returns whether Redis admits nobody any more, whichever life it holds.
+    """
     logger.error("flash item %s is frozen: %s", item_id, why)
-    epoch = FlashSaleItem.objects.values_list("epoch", flat=True).get(pk=item_id)
+    is_closed = True
     try:
-        counters.adjust(item_id, epoch=epoch, verified=epoch, state="frozen")
-    except (counters.NotLoaded, counters.Unsure):
+        epoch = counters.snapshot(item_id).epoch
+        counters.adjust(
+            item_id, epoch=epoch, verified=epoch, fenced=False, state="frozen"
+        )
+    except (counters.Unreachable, counters.Unsure):
+        is_closed = False
         logger.warning("flash item %s: Redis could not be told", item_id)
+    except counters.NotLoaded:
+        logger.info("flash item %s: nothing to close", item_id)
     with transaction.atomic():
         item = FlashSaleItem.objects.select_for_update().get(pk=item_id)
-        if item.is_loaded and item.state != ItemState.FROZEN:
+        if item.state in (ItemState.LOADED, ItemState.PAUSED):
             move_item(item, ItemState.FROZEN, note=why)
+    return is_closed
 
 
 def move_item(
@@ -176,7 +214,8 @@ def move_item(
         actor=actor,
     )
     item.state = state
-    item.doubt = note[:200] if state in (ItemState.FROZEN, ItemState.PAUSED) else ""
+    sound = state in (ItemState.LOADED, ItemState.SETTLED)
+    item.doubt = "" if sound else note[:200]
     item.save(update_fields=["state", "doubt"])
 
 
@@ -191,9 +230,14 @@ def parse(event: counters.Event) -> tuple[Entry, bool]:
         return Entry.parse(event.seq, event.fields), False
     except Poison as error:
         logger.error("poison event %s: %s", event.id, error)
-        raw = {str(k): str(v)[:500] for k, v in event.fields.items()}
+        raw = {_plain(k): _plain(v) for k, v in event.fields.items()}
         now = int(time.time() * 1000)
         return Entry(event.seq, 0, "poison", now, details=raw), True
+
+
+def _plain(text: str) -> str:
+    """Text that a JSON field takes, cut to a sensible length."""
+    return text[:500].replace("\x00", "\\x00")
 
 
 def _event_row(item: FlashSaleItem, entry: Entry, is_poison: bool) -> FlashEvent:
@@ -212,11 +256,12 @@ def _event_row(item: FlashSaleItem, entry: Entry, is_poison: bool) -> FlashEvent
     )
 
 
-def _known_claims(
-    item: FlashSaleItem, parsed: Iterable[tuple[Entry, bool]]
-) -> dict[UUID, Claimed]:
+def _know_claims(
+    item: FlashSaleItem, fold: Fold, parsed: Iterable[tuple[Entry, bool]]
+) -> None:
+    """Tell the fold of the orders that the events are about."""
     ids = {entry.order_id for entry, _ in parsed if entry.order_id is not None}
-    return claims_of(item, ids)
+    fold.claims.update(claims_of(item, ids - fold.claims.keys()))
 
 
 def claims_of(

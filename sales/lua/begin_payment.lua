@@ -15,6 +15,7 @@ local meta = redis.call("HMGET", KEYS[1], "epoch", "state", "seq", "held", "payi
 for n = 1, 5 do if not meta[n] then return {-1} end end
 if meta[2] == "frozen" or meta[2] == "recovering"
   or redis.call("HGET", KEYS[2], "_epoch") ~= meta[1]
+  or redis.call("HGET", KEYS[3], "_epoch") ~= meta[1]
   or redis.call("EXISTS", KEYS[4]) == 0 then return {-1} end
 if meta[1] ~= ARGV[1] then return {-4} end
 local claim = redis.call("HGET", KEYS[2], ARGV[2])

@@ -34,7 +34,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local left, floor, limit = tonumber(meta[3]), tonumber(meta[4]), tonumber(meta[5])
 local seq, held, paying = tonumber(meta[9]), tonumber(meta[10]), tonumber(meta[11])
 local expires_at = now + tonumber(meta[8])
-local new, owned, claims, events = {}, {}, {}, {}
+local new, owned, events = {}, {}, {}
 
 local function decide(order_id, buyer, quantity)
   local known = new[order_id] or redis.call("HGET", KEYS[2], order_id)
@@ -64,7 +64,6 @@ local function decide(order_id, buyer, quantity)
   local value = table.concat(
     {"held", buyer, quantity, expires_at, seq, left - floor, flipped}, "|")
   new[order_id] = value
-  claims[#claims + 1], claims[#claims + 2] = order_id, value
   events[#events + 1] = {seq, order_id, buyer, quantity}
   return {1, seq, left - floor, expires_at, flipped}
 end
@@ -78,8 +77,8 @@ for _, e in ipairs(events) do  -- first: XADD is the one write that can refuse
   redis.call("XADD", KEYS[4], e[1] .. "-0", "event", "claim", "epoch", meta[1],
     "at", now, "order_id", e[2], "buyer", e[3], "quantity", e[4],
     "expires_at", expires_at)
+  redis.call("HSET", KEYS[2], e[2], new[e[2]])
   redis.call("HINCRBY", KEYS[3], e[3], e[4])
 end
-redis.call("HSET", KEYS[2], unpack(claims))
 redis.call("HSET", KEYS[1], "seq", seq, "left", left, "held", held)
 return answers
