@@ -43,6 +43,7 @@ class Pending:
 
     order_id: UUID
     item_id: int
+    buyer: str
     state: str
     quantity: int
     expires_at: datetime
@@ -310,6 +311,7 @@ def _pending(order_id: UUID) -> Pending | None:
             return Pending(
                 order_id,
                 item_id,
+                stored.buyer,
                 stored.state,
                 stored.quantity,
                 sync.moment(stored.expires_at),

@@ -3,7 +3,7 @@
 import uuid
 from datetime import datetime
 from decimal import Decimal
-from typing import Self
+from typing import Any, Self
 
 from django.conf import settings
 from django.contrib.postgres.constraints import ExclusionConstraint
@@ -482,3 +482,112 @@ class FlashAdjustment(models.Model):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+
+class ApiToken(models.Model):
+    """A key to the JSON API; only its digest is kept, so it is shown once."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_tokens"
+    )
+    name = models.CharField(max_length=80, blank=True)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    hint = models.CharField(
+        max_length=12, editable=False, help_text=_("How the token begins.")
+    )
+    scopes = models.JSONField(
+        null=True,
+        blank=True,
+        help_text=_("Permissions it may use; null: all its user has."),
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(db_index=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = _("API token")
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.hint}..."
+
+    def is_valid(self, now: datetime) -> bool:
+        return self.revoked_at is None and now < self.expires_at
+
+
+class StoredAnswer(models.Model):
+    """The first answer to a request with an Idempotency-Key, for repeats of it.
+
+    The row is written in the transaction of what the request did. The key is kept as a
+    digest, and the answer can be read only with the key.
+    """
+
+    digest = models.CharField(max_length=64, primary_key=True)
+    request_digest = models.CharField(max_length=64)
+    answer = models.BinaryField(default=bytes)
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    def __str__(self) -> str:
+        return self.digest[:12]
+
+
+class PaymentNotice(models.Model):
+    """What a payment provider told us, stored before anything follows from it."""
+
+    gateway = models.CharField(max_length=20)
+    event_id = models.CharField(max_length=200)
+    payment = models.ForeignKey(
+        Payment, models.PROTECT, null=True, related_name="notices"
+    )
+    outcome = models.CharField(max_length=20, blank=True)
+    amount = models.DecimalField(max_digits=12, decimal_places=2, null=True)
+    currency = models.CharField(max_length=3, blank=True)
+    reference = models.CharField(max_length=200, blank=True)
+    received_at = models.DateTimeField(default=timezone.now)
+    handled_at = models.DateTimeField(null=True)
+    note = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(
+                name="notice_per_event", fields=["gateway", "event_id"]
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["received_at"],
+                name="notice_to_handle",
+                condition=Q(handled_at__isnull=True),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.gateway}: {self.event_id}"
+
+
+class Verdict(models.TextChoices):
+    HOLDS = "holds", _("Everything holds")
+    DRIFT = "drift", _("Drift")
+    UNKNOWN = "unknown", _("Not everything could be checked")
+
+
+class AuditRun(models.Model):
+    """What one run of the audit found; `result` is the report as plain values."""
+
+    verdict = models.CharField(max_length=8, choices=Verdict.choices)
+    is_deep = models.BooleanField(default=True)
+    result = models.JSONField()
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.created_at}: {self.verdict}"
+
+    @property
+    def violations(self) -> list[dict[str, Any]]:
+        """The findings that do not hold."""
+        return [f for f in self.result["findings"] if f["holds"] is False]

@@ -3,8 +3,10 @@
 from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 
-from shop import health
+from shop import api_docs, health
+from shop.api import api
 from shop.media import media
 
 urlpatterns = [
@@ -12,6 +14,9 @@ urlpatterns = [
     path("readyz", health.readyz, name="readyz"),
     path("metrics", health.metrics, name="metrics"),
     path("admin/", admin.site.urls),
+    path("api/v1/", api.urls),
+    path("api/docs", api_docs.page, name="api-docs"),
+    path("docs", RedirectView.as_view(pattern_name="api-docs")),
     path("accounts/", include("allauth.urls")),
     path("", include("catalog.urls")),
     path("", include("sales.urls")),

@@ -1,5 +1,6 @@
 """Payment providers behind one small interface."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Protocol
 
@@ -8,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from sales.models import Payment
 from sales.payments import test as test_gateway
+from sales.payments.notice import Notice
 
 
 class Gateway(Protocol):
@@ -20,6 +22,9 @@ class Gateway(Protocol):
 
     def refund(self, payment: Payment, amount: Decimal) -> None:
         """Send the money back. Raises when the provider does not take the order."""
+
+    def read(self, body: bytes, headers: Mapping[str, str]) -> Notice:
+        """What a notification says. Raises BadSignature or Unreadable."""
 
 
 GATEWAYS: dict[str, Gateway] = {}

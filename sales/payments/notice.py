@@ -1,0 +1,25 @@
+"""What a provider's notification says, the same for every gateway."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+
+class BadSignature(Exception):
+    """The notification does not come from the provider, or is too old to tell."""
+
+
+class Unreadable(Exception):
+    """The signature is right, but the content is not what we know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One notification; `outcome` is empty when it is of no concern to us."""
+
+    event_id: str
+    payment_id: UUID | None
+    outcome: str
+    amount: Decimal | None = None
+    currency: str = ""
+    reference: str = ""

@@ -1,0 +1,316 @@
+"""The JSON API: its object, its errors, its description; mounted by shop/urls.py."""
+
+import json
+import logging
+from collections.abc import Callable
+from functools import cache, wraps
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.cache import get_conditional_response, patch_vary_headers
+from django.utils.translation import gettext as _
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
+from ninja.openapi.schema import OpenAPISchema
+from ninja.operation import Operation
+from ninja.parser import Parser
+
+from catalog import problems
+from catalog.api import router as catalog_router
+from catalog.callers import Token
+from catalog.problems import Problem
+from sales import answers, jobs
+from sales.api import router as sales_router
+from sales.counters import NotLoaded, Unsure
+from sales.flash_api import router as flash_router
+from sales.orders import NotPossible
+from shop import limits
+from shop.openapi import complete
+
+logger = logging.getLogger(__name__)
+
+View = Callable[..., HttpResponseBase]
+KEY = "Idempotency-Key"
+FORMS = {"multipart/form-data", "application/x-www-form-urlencoded"}
+
+
+class StrictParser(Parser):
+    """JSON as the standard has it: no NaN, no Infinity. Plain forms are read too."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        if request.content_type in FORMS:
+            return request.POST.dict()
+        return json.loads(request.body, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(word: str) -> Any:
+    raise ValueError(f"{word} is not JSON")
+
+
+class ShopAPI(NinjaAPI):
+    """Adds to each answer what all have: entity tags, rates, what caches may do."""
+
+    def create_response(
+        self,
+        request: HttpRequest,
+        data: Any,
+        *,
+        status: int | None = None,
+        temporal_response: HttpResponse | None = None,
+    ) -> HttpResponse:
+        response = super().create_response(
+            request, data, status=status, temporal_response=temporal_response
+        )
+        response["Cache-Control"] = "private, no-cache"
+        patch_vary_headers(response, ["Authorization", "Accept-Language"])
+        limits.show(request, response)
+        if request.method != "GET" or response.status_code != 200:
+            return response
+        etag = f'"{sha256(response.content).hexdigest()[:32]}"'
+        response["ETag"] = etag
+        conditional = get_conditional_response(request, etag=etag, response=response)
+        assert isinstance(conditional, HttpResponse)
+        return conditional
+
+    def on_exception(self, request: HttpRequest, exc: Any) -> HttpResponse:
+        response = super().on_exception(request, exc)
+        limits.show(request, response)
+        return response
+
+    def get_openapi_operation_id(self, operation: Operation) -> str:
+        return operation.view_func.__name__
+
+    def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
+        return _described()
+
+    def plain_schema(self) -> OpenAPISchema:
+        """The description as the library makes it."""
+        return super().get_openapi_schema()
+
+
+def keyed(run: View) -> View:
+    """Answer a repeated POST with the first answer; claims see to it themselves."""
+
+    @wraps(run)
+    def wrapper(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        match = request.resolver_match
+        is_claim = match is not None and match.url_name == "claim"
+        if request.method != "POST" or is_claim or KEY not in request.headers:
+            return run(request, **kwargs)
+        try:
+            return _once(request, lambda: run(request, **kwargs))
+        except Problem as problem:
+            return problems.answer(problem)
+
+    return wrapper
+
+
+def _once(request: HttpRequest, run: Callable[[], HttpResponseBase]) -> HttpResponse:
+    try:
+        key = UUID(request.headers[KEY])
+    except ValueError as error:
+        raise Problem(422, "invalid", _("Idempotency-Key must be a UUID.")) from error
+    made: list[HttpResponse] = []
+
+    def work() -> tuple[bool, bytes]:
+        response = run()
+        assert isinstance(response, HttpResponse)
+        made.append(response)
+        return response.status_code < 300, response.content
+
+    asked = answers.Request(
+        key, request.headers.get("Authorization", ""), request.path, request.body
+    )
+    try:
+        outcome = answers.once(asked, work)
+    except answers.Mismatch as error:
+        raise Problem(
+            422,
+            "idempotency_mismatch",
+            _("This Idempotency-Key was used for something else; make a new one."),
+        ) from error
+    if not outcome.replayed:
+        return made[0]
+    response = HttpResponse(
+        outcome.body, content_type="application/json; charset=utf-8"
+    )
+    response["Idempotency-Replayed"] = "true"
+    return response
+
+
+api = ShopAPI(
+    title=settings.SHOP_NAME,
+    version="1",
+    urls_namespace="api-1",
+    description=(
+        "Products, stock, carts, orders and flash sales. Prices are strings with two "
+        "decimals, times are ISO 8601 in UTC. Lists answer `{items, next}`: send "
+        "`next` as `cursor` for the rows after them. Errors are "
+        "`application/problem+json`; decide by their `code`."
+    ),
+    docs_url=None,
+    parser=StrictParser(),
+    auth=Token(),
+    throttle=limits.Limits(),
+)
+api.add_decorator(keyed, mode="view")
+api.add_router("", catalog_router)
+api.add_router("", sales_router)
+api.add_router("/flash-sales", flash_router)
+
+
+@cache
+def _described() -> OpenAPISchema:
+    return complete(api)
+
+
+# -- Errors ------------------------------------------------------------------------
+
+
+@api.exception_handler(Problem)
+def _problem(request: HttpRequest, problem: Problem) -> HttpResponse:
+    return problems.answer(problem)
+
+
+@api.exception_handler(ValidationError)
+def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    errors = [
+        {"where": ".".join(map(str, one["loc"])), "what": one["msg"]}
+        for one in error.errors
+    ]
+    said = "; ".join(f"{one['where']}: {one['what']}" for one in errors)
+    return problems.answer(Problem(422, "invalid", said, errors=errors))
+
+
+@api.exception_handler(NotPossible)
+def _not_possible(request: HttpRequest, error: NotPossible) -> HttpResponse:
+    return problems.answer(Problem(409, "not_possible", str(error)))
+
+
+@api.exception_handler(NotLoaded)
+def _not_loaded(request: HttpRequest, error: NotLoaded) -> HttpResponse:
+    logger.warning("%s: not loaded: %s", request.path, error)
+    try:
+        jobs.start_recovery()
+    except Exception:  # the queue's server may be gone as well; recovery has its tick
+        logger.exception("recovery could not be asked for")
+    return problems.answer(
+        Problem(
+            503,
+            "not_loaded",
+            _("The stock of this sale is being checked; try again in a moment."),
+            retry_after=2,
+        )
+    )
+
+
+@api.exception_handler(Unsure)
+def _unsure(request: HttpRequest, error: Unsure) -> HttpResponse:
+    logger.warning("%s: unsure: %s", request.path, error)
+    return problems.answer(
+        Problem(
+            503,
+            "unsure",
+            _(
+                "It is not known yet whether this was done. Send the same call again, "
+                "with the same Idempotency-Key."
+            ),
+            retry_after=1,
+        )
+    )
+
+
+@api.exception_handler(Throttled)
+def _throttled(request: HttpRequest, error: Throttled) -> HttpResponse:
+    return problems.answer(
+        Problem(429, "too_many_requests", _("Too many calls; wait a moment."))
+    )
+
+
+@api.exception_handler(AuthenticationError)
+def _unauthorized(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
+    return problems.answer(Problem(401, "unauthorized", _("Send a valid token.")))
+
+
+@api.exception_handler(HttpError)
+def _malformed(request: HttpRequest, error: HttpError) -> HttpResponse:
+    code = CODES.get(error.status_code, "malformed")
+    return problems.answer(Problem(error.status_code, code, str(error)))
+
+
+@api.exception_handler(RequestDataTooBig)
+def _too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
+    return problems.answer(Problem(413, "too_large", _("This is too much at once.")))
+
+
+@api.exception_handler(SuspiciousOperation)
+def _suspicious(request: HttpRequest, error: SuspiciousOperation) -> HttpResponse:
+    return problems.answer(Problem(400, "malformed", _("This cannot be read.")))
+
+
+@api.exception_handler(PermissionDenied)
+def _forbidden(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
+    return problems.answer(Problem(403, "forbidden", _("This is not allowed.")))
+
+
+@api.exception_handler(Http404)
+def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
+    return problems.answer(problems.not_found(_("There is nothing here.")))
+
+
+CODES = {
+    400: "malformed",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    422: "invalid",
+    429: "too_many_requests",
+    500: "internal_error",
+    503: "unavailable",
+}
+
+
+class ProblemMiddleware:
+    """Turns what Django itself answers under /api/ into problem+json, also a crash."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if (
+            response.status_code < 400
+            or not request.path_info.startswith("/api/")
+            or response.get("Content-Type", "").startswith(problems.MEDIA_TYPE)
+        ):
+            return response
+        return _converted(response)
+
+
+def _converted(response: HttpResponse) -> HttpResponse:
+    status = response.status_code
+    sentences = {
+        404: _("There is nothing at this address; see /api/docs."),
+        405: _("This address does not take this method."),
+        500: _("Something went wrong here; it has been logged."),
+    }
+    problem = Problem(
+        status,
+        CODES.get(status, "error"),
+        sentences.get(status, _("This cannot be done.")),
+    )
+    answer = problems.answer(problem)
+    if "Allow" in response:
+        answer["Allow"] = response["Allow"]
+    return answer
