@@ -170,12 +170,11 @@ def processes(port: int) -> dict[str, list[str]]:
     web += ["--workers", str(os.cpu_count() or 1), "--blocking-threads", "4"]
     web += ["--respawn-failed-workers", "--host", "127.0.0.1", "--port", str(port)]
     quick = ["--skip-checks", "--verbosity", "0"]
-    worker = [*MANAGE, "rqworker", *quick]
     return {
         "web": [*web, "shop.wsgi:application"],
-        "worker-flash": [*worker, "flash"],
-        "worker-default": [*worker, "default", "--with-scheduler"],
-        "cron": [*MANAGE, "rqcron", *quick, "sales.cron"],
+        "worker-flash": [*MANAGE, "rqworker", "flash", *quick],
+        "worker-default": [*MANAGE, "rqworker", "default", "--with-scheduler", *quick],
+        "cron": [*MANAGE, "rqcron", "sales.cron", *quick],
     }
 
 
