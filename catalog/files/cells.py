@@ -155,8 +155,8 @@ def plain_text(markup: str) -> str:
     markup = BLOCK.sub("\n", ITEM.sub("\n- ", markup))
     text = html.unescape(TAG.sub("", markup)).replace("\0", "")
     lines = (" ".join(line.split()) for line in text.split("\n"))
-    joined = re.sub(r"\n+(?=- )", "\n", "\n".join(lines))
-    return re.sub(r"\n{3,}", "\n\n", joined).strip()
+    joined = re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
+    return joined.replace("\n\n- ", "\n- ").strip()
 
 
 # -- Category paths: "Home > Pots"; a backslash keeps a sign of a name from parting ----

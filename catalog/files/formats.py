@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from functools import partial
+from functools import lru_cache, partial
 from typing import BinaryIO
 
 from django.utils.text import slugify
@@ -120,6 +120,7 @@ def _or_none(parse: Callable[[str], Value], text: str) -> Value:
     return parse(text) if text else None
 
 
+@lru_cache(maxsize=1000)
 def _category(text: str) -> Value:
     found = cells.paths(text)
     return tuple(cells.line_of_text(name, 120) for name in found[0]) if found else ()

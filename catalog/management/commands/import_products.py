@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
@@ -46,18 +46,28 @@ class Command(BaseCommand):
                 "imported; run the command again.",
                 returncode=BAD_LINES,
             ) from error
+        self.stdout.write(
+            f"{plan.file_name}: {plan.file.format} file, {plan.file.encoding}, "
+            f"{len(plan.file.rows)} products."
+        )
         limit = None if options["verbosity"] > 1 else FIRST
-        for line in _report(plan, limit):
-            self.stdout.write(line)
+        if is_dry or not plan.bad_lines:
+            for line in _report(plan, limit):
+                self.stdout.write(line)
         if plan.bad_lines:
-            for bad_line in plan.bad_lines:
-                self.stderr.write(str(bad_line))
-            raise CommandError(
-                f"{len(plan.bad_lines)} bad lines: nothing was imported. Correct them, "
-                "then run the command again.",
-                returncode=BAD_LINES,
-            )
+            self.refuse(plan)
         self.stdout.write(_summary(plan, is_dry=is_dry))
+
+    def refuse(self, plan: Plan) -> NoReturn:
+        self.stdout.flush()
+        for bad_line in plan.bad_lines:
+            self.stderr.write(str(bad_line))
+        number = len(plan.bad_lines)
+        raise CommandError(
+            f"{number} bad {'line' if number == 1 else 'lines'}: nothing was imported. "
+            "Correct the file, then run the command again.",
+            returncode=BAD_LINES,
+        )
 
 
 def _plan(path: Path) -> Plan:
@@ -80,10 +90,6 @@ def _load(path: Path) -> Plan:
 
 
 def _report(plan: Plan, limit: int | None) -> Iterator[str]:
-    yield (
-        f"{plan.file_name}: {plan.file.format} file, {plan.file.encoding}, "
-        f"{len(plan.file.rows)} products."
-    )
     yield from _section("New:", map(_creation, plan.created), limit)
     yield from _section("Changed:", map(_change, plan.changed), limit)
     notices = (f"line {notice.line}: {notice.text}" for notice in plan.notices)
