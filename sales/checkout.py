@@ -7,6 +7,8 @@ good by `follow_payments`.
 """
 
 import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -168,52 +171,78 @@ def finish(payment_id: UUID, outcome: str, *, reference: str = "") -> Payment:
 def follow(payment: Payment) -> None:
     """Bring the order to where the payment's outcome says; safe to repeat.
 
-    Raises NotLoaded or Unsure when Redis cannot be asked; nothing is lost then.
+    Decided under the order's lock, so that two followers cannot decide differently, and
+    stored before money is sent back. Raises NotLoaded or Unsure when Redis cannot be
+    asked; nothing is lost then.
     """
     if payment.handled_at or payment.state == PaymentState.PENDING:
         return
-    order = Order.objects.get(pk=payment.order_id)
-    note = ""
-    if payment.state == PaymentState.PAID:
-        taken = _confirm_flash(order) if order.is_flash else _confirm_regular(order)
-        if not taken:
-            note = "paid too late, nothing left: money sent back"
-            payments.gateway_of(payment).refund(payment, payment.amount)
-    elif payment.state == PaymentState.DECLINED:
-        _release_declined(order)
     with transaction.atomic():
-        locked = Payment.objects.select_for_update().get(pk=payment.pk)
-        if locked.handled_at is None:
-            locked.handled_at = timezone.now()
-            locked.note = note
-            if note:
-                locked.state = PaymentState.REFUNDED
-            locked.save()
+        rows = Order.objects.select_for_update(of=("self",), no_key=True)
+        order = rows.get(pk=payment.order_id)
+        now = Payment.objects.select_for_update().get(pk=payment.pk)
+        if not now.handled_at:
+            if now.state == PaymentState.PAID and (note := _take(order, now)):
+                now.state, now.note = PaymentState.REFUNDED, note
+            elif now.state == PaymentState.DECLINED:
+                _release_declined(order)
+            if now.state != PaymentState.REFUNDED:
+                now.handled_at = timezone.now()
+            now.save(update_fields=["state", "note", "handled_at"])
+    if now.state == PaymentState.REFUNDED and not now.handled_at:
+        _send_back(now)
     payment.refresh_from_db()
+
+
+def _take(order: Order, payment: Payment) -> str:
+    """Make the order PAID with this payment, or say why its money goes back."""
+    others = order.payments.filter(state=PaymentState.PAID).exclude(pk=payment.pk)
+    if others.filter(handled_at__isnull=False).exists():
+        return "paid twice: money sent back"
+    if _confirm_flash(order) if order.is_flash else _confirm_regular(order):
+        return ""
+    return "paid too late, nothing left: money sent back"
+
+
+def _send_back(payment: Payment) -> None:
+    """Send a payment's money back, and note first that it is to go."""
+    Payment.objects.filter(pk=payment.pk, state=PaymentState.PAID).update(
+        state=PaymentState.REFUNDED, handled_at=None
+    )
+    payments.gateway_of(payment).refund(payment, payment.amount)
+    Payment.objects.filter(pk=payment.pk).update(handled_at=timezone.now())
 
 
 def follow_payments(now: datetime) -> int:
     """Finish what a crash or a lost Redis left open; return how many payments moved.
 
-    One bad payment is logged and does not stop the others.
+    One bad payment, or one sale that waits for its recovery, does not stop the others.
     """
-    moved = 0
     waiting = Payment.objects.filter(handled_at=None).exclude(
         state=PaymentState.PENDING
     )
-    for payment in waiting.order_by("created_at")[:500]:
+    owed = Payment.objects.filter(
+        state=PaymentState.PAID, order__state=OrderState.REFUNDED
+    )
+    old = now - timedelta(seconds=settings.SHOP_PAYING_SECONDS)
+    silent = Payment.objects.filter(state=PaymentState.PENDING, created_at__lt=old)
+    moved = _each(waiting, follow)
+    moved += _each(owed, _send_back)
+    moved += _each(silent, lambda payment: finish(payment.pk, PaymentState.DECLINED))
+    return moved
+
+
+def _each(found: QuerySet[Payment], step: Callable[[Payment], object]) -> int:
+    """Take the step with each payment, oldest first; return with how many it went."""
+    moved = 0
+    for payment in found.order_by("created_at").iterator(chunk_size=500):
         try:
-            follow(payment)
+            step(payment)
             moved += 1
         except (NotLoaded, Unsure) as error:
             logger.warning("payment %s waits: %s", payment.pk, error)
         except Exception:
             logger.exception("payment %s cannot be followed", payment.pk)
-    old = now - timedelta(seconds=settings.SHOP_PAYING_SECONDS)
-    silent = Payment.objects.filter(state=PaymentState.PENDING, created_at__lt=old)
-    for payment_id in silent.order_by("created_at").values_list("pk", flat=True)[:500]:
-        finish(payment_id, PaymentState.DECLINED)
-        moved += 1
     return moved
 
 
@@ -237,6 +266,7 @@ def cancel(order_id: UUID, *, actor: "User | None" = None) -> None:
         raise NotPossible(
             _("Payment has begun; this order can be refunded, not cancelled.")
         ) from error
+    counters.forget_journal(item.pk, [str(claim_id)])  # nobody is to get it back
 
 
 def claim_again(order_id: UUID) -> counters.Admitted:
@@ -266,8 +296,7 @@ def refund(
     else:
         orders.refund(order_id, restock=restock, actor=actor, note=note)
     for payment in Payment.objects.filter(order=order, state=PaymentState.PAID):
-        payments.gateway_of(payment).refund(payment, payment.amount)
-        Payment.objects.filter(pk=payment.pk).update(state=PaymentState.REFUNDED)
+        _send_back(payment)
     order.refresh_from_db()
     return order
 
@@ -275,28 +304,32 @@ def refund(
 def expire_due(now: datetime, *, limit: int = 1000) -> int:
     """Release flash holds that are due by PostgreSQL's time; Redis decides each.
 
-    One bad row is logged and does not stop the others. Returns how many were released.
+    At most `limit` of each item, so that one that cannot go on does not stop the
+    others; nor does one bad row. Returns how many were released.
     """
     due = Order.objects.due(now).filter(flash_item__has_keys=True)
-    rows = due.order_by("expires_at").values_list("flash_item", "claim_id")[:limit]
-    by_item: dict[int, list[UUID]] = {}
-    for item_id, claim_id in rows:
-        if item_id is not None and claim_id is not None:
-            by_item.setdefault(item_id, []).append(claim_id)
     released = 0
-    for item in FlashSaleItem.objects.in_bulk(list(by_item)).values():
+    for item_id in list(due.order_by().values_list("flash_item", flat=True).distinct()):
+        item = FlashSaleItem.objects.get(pk=item_id)
+        rows = due.filter(flash_item=item, claim_id__isnull=False)
+        claim_ids = rows.order_by("expires_at").values_list("claim_id", flat=True)
         try:
-            answers = counters.release_many(
-                item.pk, epoch=item.epoch, order_ids=by_item[item.pk], reason="expired"
-            )
+            released += _expire(item, [pk for pk in claim_ids[:limit] if pk])
         except (NotLoaded, Unsure) as error:
             logger.warning("flash item %s: expiry waits: %s", item.pk, error)
-            continue
-        for claim_id, answer in zip(by_item[item.pk], answers, strict=True):
-            if isinstance(answer, counters.Step):
-                released += not answer.repeated
-            elif not isinstance(answer, StepRefused):
-                logger.error("claim %s cannot expire: %s", claim_id, answer)
+    return released
+
+
+def _expire(item: FlashSaleItem, claim_ids: Sequence[UUID]) -> int:
+    answers = counters.release_many(
+        item.pk, epoch=item.epoch, order_ids=claim_ids, reason="expired"
+    )
+    released = 0
+    for claim_id, answer in zip(claim_ids, answers, strict=True):
+        if isinstance(answer, counters.Step):
+            released += not answer.repeated
+        elif not isinstance(answer, StepRefused):
+            logger.error("claim %s cannot expire: %s", claim_id, answer)
     return released
 
 
@@ -304,9 +337,17 @@ def expire_due(now: datetime, *, limit: int = 1000) -> int:
 
 
 def _pending(order_id: UUID) -> Pending | None:
-    """A claim of that id in any loaded item."""
+    """A claim of that id in any loaded item.
+
+    Raises NotLoaded when it is in none, and some item cannot be asked.
+    """
+    doubt = None
     for item_id in sync.loaded_items():
-        stored = counters.find(item_id, order_id)
+        try:
+            stored = counters.find(item_id, order_id)
+        except NotLoaded as error:
+            doubt = error
+            continue
         if stored is not None:
             return Pending(
                 order_id,
@@ -316,6 +357,8 @@ def _pending(order_id: UUID) -> Pending | None:
                 stored.quantity,
                 sync.moment(stored.expires_at),
             )
+    if doubt is not None:
+        raise doubt
     return None
 
 
@@ -332,11 +375,13 @@ def _claim_of(order_id: UUID, order: Order | None) -> tuple[FlashSaleItem, UUID]
 def _begin_flash(order: Order) -> None:
     item, claim_id = _claim_of(order.pk, order)
     try:
-        counters.begin_payment(item.pk, epoch=item.epoch, order_id=claim_id)
+        step = counters.begin_payment(item.pk, epoch=item.epoch, order_id=claim_id)
     except StepRefused as error:
         raise NotPossible(
             _("The hold on this order has ended; try to claim it again.")
         ) from error
+    if step.state == OrderState.PAID:
+        raise NotPossible(_("This order is paid already."))
 
 
 def _confirm_regular(order: Order) -> bool:
@@ -354,39 +399,43 @@ def _confirm_flash(order: Order) -> bool:
     item, claim_id = _claim_of(order.pk, order)
     if not item.has_keys or item.state == ItemState.SETTLED:
         return order.state == OrderState.PAID
-    try:
-        return _confirm_claim(item, claim_id)
-    except StepRefused as error:
-        logger.error("order %s cannot be confirmed: %s", order.pk, error)
-        return False
-
-
-def _confirm_claim(item: FlashSaleItem, claim_id: UUID) -> bool:
-    stored = counters.find(item.pk, claim_id)
-    if stored is None:
-        return False
-    if stored.state == "held":
+    for _round in range(5):  # each step may meet an expiry or a cancel
         try:
-            counters.begin_payment(item.pk, epoch=item.epoch, order_id=claim_id)
+            counters.confirm(item.pk, epoch=item.epoch, order_id=claim_id)
+            return True
         except StepRefused as error:
-            if error.code is not Code.HOLD_ENDED:
-                raise
-            counters.release(
-                item.pk, epoch=item.epoch, order_id=claim_id, reason="expired"
-            )
-            stored = counters.find(item.pk, claim_id) or stored
-    if stored.state in ("expired", "cancelled"):
-        try:
-            counters.reclaim(
-                item.pk, epoch=item.epoch, order_id=claim_id, target="paying"
-            )
-        except ClaimRefused:
+            if error.code is Code.UNKNOWN:
+                raise NotLoaded(f"Redis lost claim {claim_id}") from error
+            state = error.detail
+        if state == OrderState.REFUNDED or not _take_for_payment(item, claim_id, state):
             return False
-    counters.confirm(item.pk, epoch=item.epoch, order_id=claim_id)
+    raise NotLoaded(f"claim {claim_id} does not come to rest")
+
+
+def _take_for_payment(item: FlashSaleItem, claim_id: UUID, state: str) -> bool:
+    """Bring a claim nearer to PAYING, for money that is there; False if it cannot."""
+    epoch = item.epoch
+    try:
+        if state == OrderState.HELD:
+            counters.begin_payment(item.pk, epoch=epoch, order_id=claim_id)
+        else:
+            counters.reclaim(item.pk, epoch=epoch, order_id=claim_id, target="paying")
+    except ClaimRefused:
+        return False
+    except StepRefused as error:
+        if error.code is Code.HOLD_ENDED:
+            with suppress(StepRefused):
+                counters.release(
+                    item.pk, epoch=epoch, order_id=claim_id, reason="expired"
+                )
     return True
 
 
 def _release_declined(order: Order) -> None:
+    """Give the units back, unless another payment of the order may still come."""
+    alive = order.payments.filter(state__in=[PaymentState.PENDING, PaymentState.PAID])
+    if alive.exists():
+        return
     if not order.is_flash:
         orders.release_payment(order.pk, note="payment declined")
         return
