@@ -15,8 +15,9 @@ from django_rq import get_queue, job
 from rq import Worker
 
 from catalog import alerts, outbox
-from sales import adjustments, carts, checkout, flash, orders, recovery, sync
+from sales import adjustments, audit, carts, checkout, flash, orders, recovery, sync
 from sales.counters import NotLoaded, Unsure
+from sales.models import Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +91,18 @@ def recover() -> int:
     except (NotLoaded, Unsure) as error:
         logger.warning("recovery waits for Redis: %s", error)
         return 0
+
+
+@job("default", timeout=300, ttl=60, result_ttl=0)
+def audit_stock() -> str:
+    """Check the invariants, pause what violates one, and store the verdict.
+
+    Every tenth minute with all events of every item, else only of the small ones.
+    """
+    run = audit.run(deep=timezone.now().minute % 10 == 0 or None)
+    if run.verdict != Verdict.HOLDS:
+        logger.warning("audit: %s", run.get_verdict_display())
+    return str(run.verdict)
 
 
 @job("default", timeout=600, ttl=600, result_ttl=0)

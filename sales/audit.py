@@ -1,0 +1,178 @@
+"""The invariants, looked at while sales run: the verdict, and what follows from it.
+
+A violation pauses its item, in Redis first, and is logged as an error. What cannot be
+checked now (Redis does not answer, keys are missing) is no violation: nobody can claim
+then, and recovery is on its way.
+"""
+
+import logging
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import DatabaseError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from sales import counters, flash, invariants, ledger, sync
+from sales.counters import NotLoaded, StepRefused, Unsure
+from sales.invariants import Finding
+from sales.models import (
+    AuditRun,
+    FlashEvent,
+    FlashSale,
+    FlashSaleItem,
+    ItemState,
+    Verdict,
+)
+
+logger = logging.getLogger(__name__)
+
+KEEP = timedelta(days=1)
+KEEP_DRIFT = timedelta(days=90)
+SMALL = 20_000  # events; folding them again takes less than a second
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one look found."""
+
+    findings: Sequence[Finding]
+    at: datetime
+    seconds: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """Drift if anything does not hold, else unknown if anything was not checked."""
+        if self.violations:
+            return Verdict.DRIFT
+        unknown = any(finding.holds is None for finding in self.findings)
+        return Verdict.UNKNOWN if unknown else Verdict.HOLDS
+
+    @property
+    def violations(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.holds is False]
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as plain values: what is stored, shown and answered."""
+        return {
+            "verdict": self.verdict.value,
+            "at": self.at.isoformat(),
+            "seconds": round(self.seconds, 3),
+            "findings": [finding.as_json() for finding in self.findings],
+        }
+
+
+def look(
+    item_ids: Collection[int] | None = None,
+    product_ids: Collection[int] | None = None,
+    *,
+    deep: bool | None = True,
+) -> Report:
+    """Check items and products, by default all loaded items and all products.
+
+    Deep folds all events of an item again; None does so while they are few. Changes
+    nothing and stops nobody. One item that cannot be checked is reported and does not
+    keep the others from being checked.
+    """
+    at, start = timezone.now(), time.monotonic()
+    if item_ids is None:
+        item_ids = sync.loaded_items()
+    findings: list[Finding] = []
+    for item_id in item_ids:
+        findings += _attempt(item_id, deep=deep)
+    findings += ledger.findings(product_ids)
+    return Report(findings, at, time.monotonic() - start)
+
+
+def of_sale(sale_id: int) -> Report:
+    """Check one sale's items and their products. Raises FlashSale.DoesNotExist."""
+    sale = FlashSale.objects.get(pk=sale_id)
+    items = list(sale.items.order_by("pk").values_list("pk", "product_id"))
+    return look([pk for pk, _p in items], [product for _pk, product in items])
+
+
+def every_item() -> list[int]:
+    """Items that were ever loaded, settled ones included."""
+    items = FlashSaleItem.objects.exclude(state=ItemState.WAITING)
+    return list(items.order_by("pk").values_list("pk", flat=True))
+
+
+def run(*, deep: bool | None = True, pause: bool = True) -> AuditRun:
+    """Look at everything that is loaded, act on violations, and store the verdict.
+
+    Safe at any time and twice at once. With `pause`, an item with a violation that
+    selling could make worse is paused.
+    """
+    report = look(deep=deep)
+    for finding in report.violations:
+        logger.error("%s", describe(finding))
+        if pause and finding.stops:
+            for item_id in finding.item_ids:
+                pause_item(item_id, describe(finding))
+    stored = AuditRun.objects.create(
+        verdict=report.verdict, is_deep=deep is True, result=report.as_json()
+    )
+    _forget_old(report.at)
+    return stored
+
+
+def latest() -> AuditRun | None:
+    """The last stored verdict, for the dashboard."""
+    return AuditRun.objects.order_by("-pk").first()
+
+
+def describe(finding: Finding) -> str:
+    """One line for a log, a terminal or a sale's history."""
+    words = {True: _("holds"), False: _("violated"), None: _("not checked")}
+    line = _("Invariant %(number)s of %(subject)s: %(word)s") % {
+        "number": finding.invariant,
+        "subject": finding.subject,
+        "word": words[finding.holds],
+    }
+    return f"{line}: {finding.first_difference}" if finding.first_difference else line
+
+
+@transaction.atomic
+def pause_item(item_id: int, why: str) -> bool:
+    """Stop an item that is in doubt, Redis first; return whether it was running.
+
+    Under the sale's lock, so that no tick opens it again in between. The merchant
+    resumes the sale, or recovery the item, when it is put right.
+    """
+    sale_id = FlashSaleItem.objects.values_list("sale_id", flat=True).get(pk=item_id)
+    # Not FOR UPDATE: whoever holds the item may be writing the sale's log.
+    FlashSale.objects.select_for_update(no_key=True).get(pk=sale_id)
+    items = FlashSaleItem.objects.select_related("sale").select_for_update(of=("self",))
+    item = items.get(pk=item_id)
+    if item.state != ItemState.LOADED:
+        return False
+    sync.move_item(item, ItemState.PAUSED, note=why)
+    try:
+        counters.adjust(item_id, epoch=item.epoch, state=flash.wanted_state(item))
+    except (NotLoaded, StepRefused, Unsure) as error:
+        logger.warning("flash item %s: %s; the next tick will say it", item_id, error)
+    logger.error("flash item %s is paused: %s", item_id, why)
+    return True
+
+
+def _attempt(item_id: int, *, deep: bool | None) -> list[Finding]:
+    try:
+        if deep is None:
+            deep = FlashEvent.objects.filter(item=item_id)[: SMALL + 1].count() <= SMALL
+        return invariants.of_item(item_id, deep=deep)
+    except FlashSaleItem.DoesNotExist:
+        return []
+    except (DatabaseError, ValueError, KeyError) as error:
+        logger.exception("flash item %s cannot be audited", item_id)
+        subject = _("item %s") % item_id
+        return [Finding(6, subject, None, {}, str(error), (item_id,))]
+
+
+def _forget_old(now: datetime) -> None:
+    """Keep a day of clean verdicts and a season of violations."""
+    old = AuditRun.objects.filter(created_at__lt=now - KEEP)
+    old.exclude(verdict=Verdict.DRIFT).delete()
+    old.filter(created_at__lt=now - KEEP_DRIFT).delete()
