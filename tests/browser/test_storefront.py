@@ -1,0 +1,254 @@
+"""The shop in a real Chromium: from looking to paying, with and without scripts."""
+
+import re
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from playwright.sync_api import expect
+
+from catalog.models import Stock
+from sales import counters, flash, sync
+from sales.models import Order
+from tests.factories import (
+    make_category,
+    make_loaded_item,
+    make_product,
+    make_sale,
+)
+
+AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
+ADDRESS = {
+    "E-mail": "ann@shop.test",
+    "Full name": "Ann Ames",
+    "Street and number": "Quay 1",
+    "Postal code": "1234",
+    "City": "Port",
+}
+PHONE = {"viewport": {"width": 360, "height": 740}}
+NO_SCRIPTS = {"java_script_enabled": False}
+
+
+def fill_address(page):
+    for label, text in ADDRESS.items():
+        page.get_by_label(label).fill(text)
+    page.get_by_label("Country").select_option("ID")
+
+
+def pay(page):
+    page.get_by_role("button", name="Pay $").click()
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_text("Paid. Thank you!")).to_be_visible()
+
+
+def buy_now(page):
+    return page.get_by_role("button", name="Buy now")
+
+
+@pytest.mark.parametrize("options", [{}, NO_SCRIPTS], ids=["scripts", "no scripts"])
+def test_from_search_to_a_paid_order(visit, options):
+    product = make_product("Clay pot", on_hand=5)
+    page = visit(**options)
+
+    page.goto("/")
+    page.get_by_role("searchbox", name="Search the shop").fill("clay")
+    page.get_by_role("button", name="Search").click()
+    page.get_by_role("link", name="Clay pot").click()
+    page.get_by_label("Quantity").fill("2")
+    page.get_by_role("button", name="Add to cart").click()
+    if not options:
+        page.get_by_role("link", name="Go to the cart").click()
+    page.get_by_role("link", name="Go to checkout").click()
+    fill_address(page)
+    page.get_by_role("button", name="Order and hold").click()
+    expect(page.get_by_text("Held for you")).to_be_visible()
+    pay(page)
+
+    assert Order.objects.get().state == "paid"
+    assert Stock.objects.get(pk=product.pk).on_hand == 3
+
+
+@pytest.mark.parametrize("options", [{}, NO_SCRIPTS], ids=["scripts", "no scripts"])
+def test_from_a_flash_claim_to_a_paid_order(visit, options):
+    item = make_loaded_item(units=3, limit=2)
+    page = visit(**options)
+
+    page.goto(item.sale.get_absolute_url())
+    page.get_by_label("Quantity").fill("2")
+    buy_now(page).click()
+    expect(page.get_by_text("Held for you")).to_be_visible()
+    fill_address(page)
+    pay(page)
+
+    sync.drain(item.pk)
+    order = Order.objects.get()
+    assert (order.state, order.total, order.city) == ("paid", 10, "Port")
+
+
+def test_nobody_buys_below_the_threshold(visit):
+    product = make_product("Clay pot", on_hand=5, safety_threshold=2)
+    page = visit()
+
+    page.goto(product.get_absolute_url())
+    page.get_by_label("Quantity").fill("4")
+    page.get_by_role("button", name="Add to cart").click()
+    expect(page.get_by_text("Only 3 units can be had now")).to_be_visible()
+    page.get_by_label("Quantity").fill("3")
+    page.get_by_role("button", name="Add to cart").click()
+    page.get_by_role("link", name="Go to the cart").click()
+    page.get_by_role("link", name="Go to checkout").click()
+    fill_address(page)
+    page.get_by_role("button", name="Order and hold").click()
+    pay(page)
+    page.goto(product.get_absolute_url())
+
+    expect(page.get_by_text("Out of stock", exact=True)).to_be_visible()
+    assert Stock.objects.get(pk=product.pk).on_hand == 2
+
+
+def test_a_sale_opens_and_sells_out_while_somebody_looks(visit):
+    item = make_loaded_item(units=1, sale=make_sale(opens_in=5, state="scheduled"))
+    page = visit()
+
+    page.goto(item.sale.get_absolute_url())
+    expect(buy_now(page)).to_have_count(0)
+    expect(buy_now(page)).to_be_visible(timeout=15_000)
+    flash.claim(item.pk, order_id=uuid4(), buyer="somebody", quantity=1)
+
+    expect(page.get_by_text("All held right now")).to_be_visible()
+    expect(buy_now(page)).to_have_count(0)
+
+
+def test_a_late_click_is_answered_with_a_sentence(visit):
+    item = make_loaded_item(units=1)
+    page = visit()
+    page.goto(item.sale.get_absolute_url())
+    flash.claim(item.pk, order_id=uuid4(), buyer="somebody", quantity=1)
+
+    buy_now(page).click()
+
+    expect(page.get_by_role("alert")).to_contain_text("Every unit is held")
+
+
+def test_a_double_click_is_one_claim_and_the_way_back_shows_it(visit):
+    item = make_loaded_item(units=5, limit=5)
+    page = visit()
+    page.goto(item.sale.get_absolute_url())
+
+    buy_now(page).dblclick()
+    expect(page).to_have_url(re.compile("/orders/"))
+    page.go_back()
+
+    expect(page.get_by_text("4 left")).to_be_visible()
+    assert counters.snapshot(item.pk).held == 1
+
+
+def test_cancelling_gives_the_unit_back_and_it_can_be_claimed_again(visit):
+    item = make_loaded_item(units=1)
+    page = visit()
+    page.goto(item.sale.get_absolute_url())
+    buy_now(page).click()
+
+    page.get_by_role("button", name="Cancel and give").click()
+    expect(page.get_by_text("Cancelled")).to_be_visible()
+    assert counters.snapshot(item.pk).sellable == 1
+    page.get_by_role("button", name="Try to get it again").click()
+
+    expect(page.get_by_text("Held for you")).to_be_visible()
+
+
+def test_a_claim_works_by_keyboard_alone(visit):
+    item = make_loaded_item(units=5)
+    page = visit()
+    page.goto(item.sale.get_absolute_url())
+
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    for _ in range(5):
+        page.keyboard.press("Tab")
+        if buy_now(page).evaluate("button => button === document.activeElement"):
+            break
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_text("Held for you")).to_be_visible()
+
+
+def shop_with_everything():
+    """Addresses of every page of a shop that has something on each."""
+    garden = make_category("Garden", slug="garden")
+    make_category("Pots and very large amphoras", slug="pots", parent=garden)
+    long = "Extraordinarily large handmade terracotta-amphora-with-two-handles"
+    product = make_product(long, category=garden, low_stock_level=20, vendor="Potters")
+    for number in range(30):
+        make_product(f"Pot {number}", category=garden)
+    item = make_loaded_item(product=make_product("Kite"), limit=3)
+    make_loaded_item(
+        product=make_product("Lamp"), sale=make_sale(opens_in=600, state="scheduled")
+    )
+    flash.claim(item.pk, order_id=(order_id := uuid4()), buyer="g:1", quantity=1)
+    return product, [
+        "/",
+        "/products/?q=pot&available=on",
+        "/categories/garden/?price_min=x",
+        product.get_absolute_url(),
+        item.product.get_absolute_url(),
+        "/flash/",
+        item.sale.get_absolute_url(),
+        "/cart/",
+        "/checkout/",
+        f"/orders/{order_id}/",
+        "/orders/",
+        "/accounts/login/",
+        "/accounts/signup/",
+        "/accounts/password/reset/",
+        "/no-such-page/",
+    ]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"color_scheme": "light", **PHONE}, {"color_scheme": "dark"}],
+    ids=["phone", "dark"],
+)
+def test_every_page_fits_and_can_be_used_by_everybody(visit, options):
+    product, addresses = shop_with_everything()
+    page = visit(**options)
+    page.goto(product.get_absolute_url())
+    page.get_by_role("button", name="Add to cart").click()
+    expect(page.get_by_text("1 unit is in your cart")).to_be_visible()
+
+    found = []
+    for address in addresses:
+        page.goto(address)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        if width > page.viewport_size["width"]:
+            found.append(f"{address} is {width} wide")
+        page.evaluate(AXE)
+        results = page.evaluate("axe.run({resultTypes: ['violations']})")
+        found += [
+            f"{address} {violation['id']}: {node['html']}"
+            for violation in results["violations"]
+            if violation["impact"] in ("serious", "critical")
+            for node in violation["nodes"]
+        ]
+
+    assert found == []
+
+
+def test_home_page_is_light(visit):
+    shop_with_everything()
+    page = visit()
+    sizes = {}
+    page.on(
+        "response",
+        lambda response: (
+            sizes.update({response.url: len(response.body())})
+            if response.request.resource_type != "image"
+            else None
+        ),
+    )
+
+    page.goto("/", wait_until="networkidle")
+
+    assert sum(sizes.values()) < 150_000, sizes
