@@ -37,7 +37,10 @@ PAGE = 50
 
 
 @router.get(
-    "/products", auth=Token(), response={200: ListOut[ProductOut], **declared(422)}
+    "/products",
+    url_name="products",
+    auth=Token(),
+    response={200: ListOut[ProductOut], **declared(422)},
 )
 def list_products(request: HttpRequest, filters: Query[ProductQuery]) -> dict[str, Any]:
     """Products by name, filtered by status and words. Codes: `bad_cursor`."""
@@ -54,6 +57,7 @@ def list_products(request: HttpRequest, filters: Query[ProductQuery]) -> dict[st
 
 @router.post(
     "/products",
+    url_name="products",
     auth=Token("catalog.add_product"),
     response={201: ProductWithStockOut, **declared(409)},
 )

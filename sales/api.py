@@ -65,6 +65,7 @@ router = Router()
 
 @router.post(
     "/users",
+    url_name="users",
     auth=Token(),
     tags=["Accounts"],
     response={201: UserOut, **declared(409, 422)},
@@ -88,6 +89,7 @@ def create_user(request: HttpRequest, body: UserIn) -> Status[UserOut]:
 
 @router.post(
     "/tokens",
+    url_name="tokens",
     auth=Token(),
     tags=["Accounts"],
     response={200: TokenOut, **declared(401, 429)},
@@ -140,7 +142,13 @@ def revoke_token(request: HttpRequest) -> Status[None]:
     return Status(204, None)
 
 
-@router.post("/guests", auth=Token(), tags=["Accounts"], response={201: GuestOut})
+@router.post(
+    "/guests",
+    url_name="guests",
+    auth=Token(),
+    tags=["Accounts"],
+    response={201: GuestOut},
+)
 def create_guest(request: HttpRequest) -> Status[GuestOut]:
     """A token for a shopper without an account, for claims and orders."""
     token, buyer = tokens.new_guest()
@@ -150,7 +158,13 @@ def create_guest(request: HttpRequest) -> Status[GuestOut]:
 # -- Carts -------------------------------------------------------------------------
 
 
-@router.post("/carts", auth=Token(), tags=["Carts"], response={201: CartOut})
+@router.post(
+    "/carts",
+    url_name="carts",
+    auth=Token(),
+    tags=["Carts"],
+    response={201: CartOut},
+)
 def create_cart(request: HttpRequest) -> Status[CartOut]:
     """A new cart; with a user token the one cart of that account."""
     return Status(201, _cart_out(carts.create(caller_of(request).user)))
@@ -200,6 +214,7 @@ def delete_item(request: HttpRequest, cart_id: UUID, sku: Path[Sku]) -> CartOut:
 
 @router.post(
     "/orders",
+    url_name="orders",
     auth=Token(),
     tags=["Orders"],
     response={200: OrderOut, 201: OrderOut, **declared(404, 409, 422)},

@@ -15,13 +15,15 @@ from catalog.api import page_of, product_of, unknown_sku
 from catalog.callers import Token, caller_of, staff_of
 from catalog.problems import Problem, declared, not_found
 from catalog.schemas import ListOut
-from sales import contacts, display, flash, offers, planning, recovery, sync
+from sales import audit, contacts, display, flash, offers, planning, recovery, sync
 from sales.counters import ClaimRefused
 from sales.flash import Live, Preloaded
 from sales.models import FlashSale, FlashSaleItem, OrderState, SaleState
 from sales.schemas import (
+    AuditOut,
     ClaimIn,
     ClaimOut,
+    FindingOut,
     FlashItemOut,
     FlashSaleIn,
     FlashSaleOut,
@@ -41,7 +43,12 @@ SHOWN_TO_ALL = (
 )
 
 
-@router.get("", auth=Token(), response={200: ListOut[FlashSaleOut], **declared(422)})
+@router.get(
+    "",
+    auth=Token(),
+    response={200: ListOut[FlashSaleOut], **declared(422)},
+    url_name="flash-sales",
+)
 def list_flash_sales(request: HttpRequest, filters: Query[SaleQuery]) -> dict[str, Any]:
     """Flash sales, the latest first, with live numbers. Codes: `bad_cursor`."""
     sales = _shown_to(request)
@@ -66,6 +73,7 @@ def get_flash_sale(request: HttpRequest, sale_id: int) -> FlashSaleOut:
     "",
     auth=Token("sales.add_flashsale"),
     response={201: FlashSaleOut, **declared(404, 409)},
+    url_name="flash-sales",
 )
 def create_flash_sale(request: HttpRequest, body: FlashSaleIn) -> Status[FlashSaleOut]:
     """Make a flash sale and schedule it; it is preloaded before it opens.
@@ -89,6 +97,22 @@ def create_flash_sale(request: HttpRequest, body: FlashSaleIn) -> Status[FlashSa
         actor=staff_of(request),
     )
     return Status(201, _sale_out(sale))
+
+
+@router.get(
+    "/{int:sale_id}/audit",
+    auth=Token("sales.view_flashsale"),
+    response={200: AuditOut, **declared(404)},
+)
+def audit_flash_sale(request: HttpRequest, sale_id: int) -> AuditOut:
+    """What must hold for this sale, with numbers and verdict; disturbs nobody."""
+    _require(sale_id)
+    report = audit.of_sale(sale_id)
+    return AuditOut(
+        verdict=report.verdict,
+        at=report.at,
+        findings=[FindingOut(**finding.as_json()) for finding in report.findings],
+    )
 
 
 @router.post(
@@ -151,7 +175,7 @@ def end_flash_sale(request: HttpRequest, sale_id: int) -> FlashSaleOut:
     "/{int:sale_id}/claims",
     auth=Token(required=True),
     response={200: ClaimOut, 201: ClaimOut, **declared(404, 409, 503)},
-    url_name="claim",
+    url_name="claims",
 )
 def claim(
     request: HttpRequest,

@@ -20,7 +20,7 @@ from catalog.schemas import (
     Sku,
     text,
 )
-from sales.models import OrderState, PaymentState, SaleState
+from sales.models import OrderState, PaymentState, SaleState, Verdict
 
 
 def _email(value: str) -> str:
@@ -234,3 +234,20 @@ class ClaimOut(Schema):
     state: OrderState
     expires_at: datetime
     left: int
+
+
+class FindingOut(Schema):
+    """One invariant of one subject; `holds` is null when it could not be checked."""
+
+    invariant: int
+    sentence: str
+    subject: str
+    holds: bool | None
+    numbers: dict[str, int]
+    first_difference: str
+
+
+class AuditOut(Schema):
+    verdict: Verdict
+    at: datetime
+    findings: list[FindingOut]

@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 View = Callable[..., HttpResponseBase]
 KEY = "Idempotency-Key"
+# Addresses whose POST makes something, but claims, which are made under their key.
+KEYED = {"users", "tokens", "guests", "products", "carts", "orders", "flash-sales"}
 FORMS = {"multipart/form-data", "application/x-www-form-urlencoded"}
 
 
@@ -98,13 +100,13 @@ class ShopAPI(NinjaAPI):
 
 
 def keyed(run: View) -> View:
-    """Answer a repeated POST with the first answer; claims see to it themselves."""
+    """Answer a repeat of a call that makes something with the first answer."""
 
     @wraps(run)
     def wrapper(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
         match = request.resolver_match
-        is_claim = match is not None and match.url_name == "claim"
-        if request.method != "POST" or is_claim or KEY not in request.headers:
+        makes = match is not None and match.url_name in KEYED
+        if request.method != "POST" or not makes or KEY not in request.headers:
             return run(request, **kwargs)
         try:
             return _once(request, lambda: run(request, **kwargs))

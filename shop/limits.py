@@ -20,7 +20,7 @@ from catalog.callers import caller_of
 logger = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 60
-SIGN_IN = {"create_user", "create_token", "create_guest"}
+SIGN_IN = {"users", "tokens", "guests"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def show(request: HttpRequest, response: HttpResponse) -> None:
 def _kind(request: HttpRequest) -> str:
     match = request.resolver_match
     name = match.url_name if match else ""
-    if name == "claim":
+    if name == "claims":
         return "claims"
     if name in SIGN_IN and request.method == "POST":
         return "sign-in"

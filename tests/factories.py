@@ -1,15 +1,20 @@
 """`make_*`: rows for tests; every field has a default, name only what matters."""
 
+import time
 from datetime import timedelta
 from decimal import Decimal
+from importlib import import_module
 from itertools import count
+from uuid import uuid4
 
+from django.apps import apps
+from django.contrib.auth.models import Group, Permission, User
 from django.utils import timezone
 from django.utils.text import slugify
 
 from catalog import stock
 from catalog.models import Category, Product
-from sales import flash
+from sales import flash, orders
 from sales.models import FlashSale, FlashSaleItem
 
 _serial = count(1)
@@ -85,3 +90,57 @@ def make_loaded_item(**fields):
     assert not outcome.error, outcome
     item.refresh_from_db()
     return item
+
+
+def make_order(product=None, *, quantity=1, email="shopper@example.org", user=None):
+    """A regular order that holds its units; a second one has another id."""
+    product = product or make_product()
+    contact = orders.Contact(email=email, full_name="Sam Shopper")
+    return orders.place(uuid4(), [(product.pk, quantity)], contact=contact, user=user)
+
+
+def make_staff(role):
+    """Somebody with one of the dashboard's roles."""
+    if not Group.objects.filter(name=role).exists():  # flushed by another test
+        import_module("shop.migrations.0001_roles").make_roles(apps, None)
+    address = f"staff-{next(_serial)}@example.org"
+    user = User.objects.create_user(address, address, is_staff=True)
+    user.groups.add(Group.objects.get(name=role))
+    return user
+
+
+def make_user(email="", *, permissions=(), **fields):
+    """An account; with `permissions` ("app.codename") it is staff that has them."""
+    email = email or f"user-{next(_serial)}@example.com"
+    user = User.objects.create(
+        username=email, email=email, is_staff=bool(permissions), **fields
+    )
+    for name in permissions:
+        app, codename = name.split(".")
+        user.user_permissions.add(
+            Permission.objects.get(content_type__app_label=app, codename=codename)
+        )
+    return user
+
+
+def make_counters(item_id=1, *, opens_in=-60, closes_in=3600, hold=600, **fields):
+    """Counters of an item in Redis alone, open now; times in seconds from now."""
+    now = int(time.time() * 1000)
+    numbers = {
+        "epoch": 1,
+        "state": "open",
+        "units": 10,
+        "left": fields.get("units", 10),
+        "floor": 0,
+        "limit": 10,
+        "opens_at": now + opens_in * 1000,
+        "closes_at": now + closes_in * 1000,
+        "hold_ms": hold * 1000,
+        "seq": 0,
+        "held": 0,
+        "paying": 0,
+        "paid": 0,
+        "released": 0,
+    }
+    counters.preload(item_id, counters.Snapshot(**{**numbers, **fields}))
+    return counters.snapshot(item_id)
