@@ -1,6 +1,6 @@
 """What a product file would change in the shop: each value, old and new; or why not."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -106,7 +106,7 @@ def make(file: ProductFile, file_name: str, *, lock: bool = False) -> Plan:
 
     Takes the store's defaults, then products, then stock, each in primary-key order.
     """
-    current = _current(skus.candidates(file.rows), lock=lock)
+    current = _current(file.rows, lock=lock)
     owners = {sku: _owner(found) for sku, found in current.items()}
     assigned = skus.assign(file.rows, owners)
     plan = Plan(file_name, file, [], [], 0, [], [*file.notices])
@@ -197,11 +197,13 @@ def _owner(found: Current) -> skus.Owner:
     return skus.Owner(str(found.values["handle"]), str(found.values["name"]))
 
 
-def _current(wanted: Iterable[str], *, lock: bool) -> dict[str, Current]:
-    """The products of these SKUs."""
-    products = Product.objects.filter(sku__in=list(wanted))
+def _current(rows: Sequence[Row], *, lock: bool) -> dict[str, Current]:
+    """The products that these rows may be about, by SKU."""
+    products = Product.objects.filter(sku__in=list(skus.candidates(rows)))
     if lock:
         thresholds.hold()
         locked = products.select_for_update(no_key=True).order_by("pk")
-        stock.lock(list(locked.values_list("pk", flat=True)))
+        pks = list(locked.values_list("pk", flat=True))
+        if any("on_hand" in row.values for row in rows):  # else orders need not wait
+            stock.lock(pks)
     return {found.sku: found for found in product_values.read(products)}

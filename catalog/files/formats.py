@@ -64,12 +64,22 @@ def read(file: BinaryIO, *, today: date) -> ProductFile:
     if found is None:
         raise UnusableFile(_unknown(sheet.header))
     _refuse_repeated(sheet.header)
-    notices: list[Notice] = []
+    notices = _about_encoding(sheet.encoding)
     drafts = found.read(sheet, today, notices)
     rows = [_row(draft, has_commas=sheet.delimiter == ";") for draft in drafts]
     if not rows:
         raise UnusableFile(_("The file has no products, only lines that add to some."))
     return ProductFile(found.name, sheet.encoding, rows, notices)
+
+
+def _about_encoding(encoding: str) -> list[Notice]:
+    if encoding == sheets.UTF8:
+        return []
+    text = _(
+        "The file is not UTF-8 and was read as %(name)s. If accented letters look wrong, "
+        'save it again as "CSV UTF-8".'
+    )
+    return [Notice(1, text % {"name": encoding})]
 
 
 def _find(header: Sequence[str]) -> Format | None:

@@ -8,6 +8,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -18,9 +19,10 @@ DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-# Bytes that only make sense as UTF-8, and text that only makes sense as another code.
+# Bytes that only make sense as UTF-8, and words that no Western language has.
 UTF8_SIGN = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}")
-FOREIGN_WORD = re.compile(r"[^\W\d_\x00-\x7f]{4,}")
+FOREIGN_WORD = re.compile(rb"[\xc0-\xff]{4}")
+UTF8, CP1252 = "UTF-8", "Windows-1252"
 
 
 class UnusableFile(Exception):
@@ -68,16 +70,12 @@ def read(file: BinaryIO, *, is_known: Callable[[Sequence[str]], bool]) -> Sheet:
 def _decode(data: bytes) -> tuple[str, str]:
     _refuse_what_is_no_text(data)
     try:
-        return data.decode("utf-8-sig"), "UTF-8"
+        return data.decode("utf-8-sig"), UTF8
     except UnicodeDecodeError as error:
         place = {"line": data.count(b"\n", 0, error.start) + 1}
-    if not UTF8_SIGN.search(data) and not CONTROL.search(data):
-        try:
-            text = data.decode("cp1252")
-        except UnicodeDecodeError:
-            text = ""
-        if text and not FOREIGN_WORD.search(text):
-            return text, "Windows-1252"
+    if not any(sign.search(data) for sign in (UTF8_SIGN, FOREIGN_WORD, CONTROL)):
+        with suppress(UnicodeDecodeError):
+            return data.decode("cp1252"), CP1252
     raise UnusableFile(
         _(
             "The file is not UTF-8 text: line %(line)d has a byte that does not belong "
