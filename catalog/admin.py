@@ -32,8 +32,10 @@ from catalog import merchant_views, search, stock, thresholds
 from catalog.columns import (
     BADGES,
     KIND_BADGES,
+    cause_link,
     display,
     figure,
+    moment,
     moved,
     status_badge,
 )
@@ -272,8 +274,7 @@ class StockAdmin(ModelAdmin):  # type: ignore[misc]
     """The stock desk: every number, the two levels edited in place."""
 
     list_display = (
-        "product_name",
-        "sku",
+        "product_and_sku",
         figure("on_hand", gettext_lazy("On hand")),
         figure("reserved", gettext_lazy("Reserved")),
         figure("allocated", gettext_lazy("Allocated")),
@@ -287,6 +288,7 @@ class StockAdmin(ModelAdmin):  # type: ignore[misc]
     list_filter = (StatusFilter, StockCategoryFilter, OriginFilter, FlashFilter)
     list_filter_submit = True
     list_per_page = 25
+    list_max_show_all = 0
     list_fullwidth = True
     show_full_result_count = False
     search_fields = ("product__sku",)
@@ -296,13 +298,9 @@ class StockAdmin(ModelAdmin):  # type: ignore[misc]
     actions_detail = ("adjust", "receive")
     change_form_template = "merchant/stock.html"
 
-    @display(description=gettext_lazy("Product"), ordering="product__name")
-    def product_name(self, row: Stock) -> str:
-        return row.product.name
-
-    @display(description=gettext_lazy("SKU"), ordering="product__sku")
-    def sku(self, row: Stock) -> str:
-        return row.product.sku
+    @display(description=gettext_lazy("Product"), ordering="product__name", header=True)
+    def product_and_sku(self, row: Stock) -> list[str]:
+        return [row.product.name, row.product.sku]
 
     @display(description=gettext_lazy("Status"), ordering="status", label=BADGES)
     def state(self, row: Stock) -> tuple[str, Any]:
@@ -571,14 +569,14 @@ class LedgerAdmin(ModelAdmin):  # type: ignore[misc]
 @admin.register(StockMovement)
 class StockMovementAdmin(LedgerAdmin):
     list_display = (
-        "created_at",
+        moment("created_at", gettext_lazy("When")),
         "product",
         "what",
         moved("on_hand", gettext_lazy("On hand")),
         moved("reserved", gettext_lazy("Reserved")),
         moved("allocated", gettext_lazy("Allocated")),
         "reason",
-        "cause",
+        "why",
         "actor",
     )
     list_select_related = ("product", "actor")
@@ -588,6 +586,10 @@ class StockMovementAdmin(LedgerAdmin):
         ("created_at", RangeDateTimeFilter),
     )
 
+    @display(description=gettext_lazy("Cause"))
+    def why(self, movement: StockMovement) -> str:
+        return cause_link(movement.cause)
+
     @display(description=gettext_lazy("Movement"), ordering="kind", label=KIND_BADGES)
     def what(self, movement: StockMovement) -> tuple[str, Any]:
         return movement.kind, movement.get_kind_display()
@@ -596,13 +598,13 @@ class StockMovementAdmin(LedgerAdmin):
 @admin.register(StatusChange)
 class StatusChangeAdmin(LedgerAdmin):
     list_display = (
-        "created_at",
+        moment("created_at", gettext_lazy("When")),
         "product",
         "was",
         "became",
         "sellable",
-        "cause",
-        "alerted_at",
+        "why",
+        moment("alerted_at", gettext_lazy("Alert sent")),
     )
     list_select_related = ("product",)
     list_filter = (
@@ -610,6 +612,10 @@ class StatusChangeAdmin(LedgerAdmin):
         ("product", AutocompleteSelectFilter),
         ("created_at", RangeDateTimeFilter),
     )
+
+    @display(description=gettext_lazy("Cause"))
+    def why(self, change: StatusChange) -> str:
+        return cause_link(change.cause)
 
     @display(description=gettext_lazy("From"), label=BADGES)
     def was(self, change: StatusChange) -> tuple[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any, TypeVar, cast
 
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
 from unfold import decorators
 
 from catalog.models import Stock, StockMovement
@@ -22,7 +23,7 @@ BADGES = {
     StockStatus.LOW.value: "warning",
     StockStatus.OUT.value: "danger",
 }
-KIND_BADGES = {
+KIND_BADGES = dict.fromkeys(StockMovement.Kind.values, "") | {
     "receipt": "success",
     "return": "success",
     "adjustment": "warning",
@@ -60,3 +61,36 @@ def moved(name: str, description: Any) -> Any:
         return format_html("{} → {} <b>({})</b>", before, after, f"{delta:+d}")
 
     return column
+
+
+def moment(name: str, description: Any) -> Any:
+    """A column with a date and time that sorts as text, in one line; UTC."""
+
+    @display(description=description, ordering=name)
+    def column(row: Any) -> str:
+        at = getattr(row, name)
+        if at is None:
+            return "-"
+        text = f"{at:%Y-%m-%d %H:%M:%S}"
+        return format_html('<time class="whitespace-nowrap">{}</time>', text)
+
+    return column
+
+
+def cause_link(cause: str) -> str:
+    """What made a change, in words, with a link to it where there is a page."""
+    kind, _colon, rest = cause.partition(":")
+    if kind == "order":
+        url = reverse("admin:sales_order_change", args=[rest])
+        return format_html('<a href="{}">{}</a>', url, _order_number(rest))
+    if kind == "flash":
+        item_id = rest.partition(":")[0]
+        url = reverse("admin:sales_flash_item", args=[item_id])
+        return format_html('<a href="{}">{}</a>', url, _("flash sale"))
+    if kind == "thresholds":
+        return _("levels changed")
+    return cause
+
+
+def _order_number(order_id: str) -> str:
+    return _("order %(number)s") % {"number": order_id[:8].upper()}

@@ -5,8 +5,8 @@ from typing import Any, cast
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.forms.utils import ErrorList
 from django.http import QueryDict
+from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
@@ -35,8 +35,10 @@ class DialogForm(forms.Form):
 
     def render_before_template(self) -> SafeString | str:
         """Refusals that belong to no field; the theme's dialog asks for this."""
-        errors: ErrorList = self.non_field_errors()
-        return errors.render("merchant/_form_errors.html") if errors else ""
+        errors = self.non_field_errors()
+        if not errors:
+            return ""
+        return render_to_string("merchant/_form_errors.html", {"errors": errors})
 
 
 class ReasonForm(DialogForm):

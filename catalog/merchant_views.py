@@ -1,5 +1,6 @@
 """Dashboard pages beyond a ModelAdmin: buttons that ask first, numbers explained."""
 
+import json
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -16,8 +17,9 @@ from django.utils.translation import gettext_lazy as _
 from unfold.enums import ActionVariant
 
 from catalog import thresholds
+from catalog.columns import cause_link
 from catalog.merchant_forms import DialogForm
-from catalog.models import Stock
+from catalog.models import Stock, StockMovement
 
 Text = Any  # str or a lazy translation
 Step = Callable[[Any, HttpRequest, Any, Any], Text | None]
@@ -101,27 +103,37 @@ def _back(request: HttpRequest, url: str) -> HttpResponse:
 def explain(row: Stock) -> dict[str, Any]:
     """The formula of one stock row with its numbers, and what last changed them."""
     product = row.product
-    movements = product.movements.select_related("actor")[:RECENT]
+    rows = list(product.movements.select_related("actor")[:RECENT])
     return {
         "row": row,
         "product": product,
         "promised": row.reserved + row.allocated,
         "above_threshold": row.on_hand - row.reserved - row.safety_threshold,
         "threshold_origin": thresholds.origin(product),
-        "movements": list(movements),
+        "movements": [(row, cause_link(row.cause)) for row in rows],
         "threshold_changes": list(
             product.threshold_changes.select_related("actor")[:RECENT]
         ),
         "status_changes": list(product.status_changes.all()[:RECENT]),
-        "chart": _chart([*movements]),
+        "chart": _chart(rows),
     }
 
 
-def _chart(movements: list[Any]) -> dict[str, Any]:
-    """On hand and promised after each of these movements, oldest first."""
+def _chart(movements: list[StockMovement]) -> str:
+    """On hand and promised after each of these movements, oldest first, as JSON."""
     rows = movements[::-1]
-    return {
-        "labels": [row.created_at.isoformat(timespec="minutes") for row in rows],
-        "on_hand": [row.on_hand_after for row in rows],
-        "promised": [row.reserved_after + row.allocated_after for row in rows],
-    }
+    on_hand = [row.on_hand_after for row in rows]
+    promised = [row.reserved_after + row.allocated_after for row in rows]
+    series = [
+        (_("On hand"), "--color-primary-600", on_hand),
+        (_("Promised"), "--color-base-400", promised),
+    ]
+    return json.dumps(
+        {
+            "labels": [f"{row.created_at:%b %d, %H:%M}" for row in rows],
+            "datasets": [
+                {"label": str(label), "color": color, "data": numbers}
+                for label, color, numbers in series
+            ],
+        }
+    )

@@ -1,10 +1,155 @@
-"""Dashboard pages about sales and orders."""
+"""Dashboard pages about sales and orders, and the fragments that keep them fresh."""
 
+import json
 from typing import Any
 
-from django.http import HttpRequest
+from django.contrib.auth.decorators import permission_required
+from django.db.models import Count
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from catalog.columns import BADGES
+from catalog.models import Product, StatusChange, Stock
+from catalog.status import StockStatus
+from sales import desk, jobs
+from sales.models import FlashSale, FlashSaleItem, ItemState, SaleState
+
+RECENT = 8
+STOP_POLLING = 286
+STILL = (SaleState.DRAFT, SaleState.SETTLED, SaleState.CANCELLED)
+
+
+# -- First page -------------------------------------------------------------------
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """What the dashboard's first page shows."""
+    return {**context, **_overview(request), **_chart(request)}
+
+
+@require_safe
+def overview(request: HttpRequest) -> HttpResponse:
+    """The figures of the first page alone, asked for every few seconds."""
+    return render(request, "merchant/_overview.html", _overview(request))
+
+
+@require_safe
+@permission_required("sales.view_order", raise_exception=True)
+def chart(request: HttpRequest) -> HttpResponse:
+    """Orders over time; `span` is hour or day."""
+    return render(request, "merchant/_chart.html", _chart(request))
+
+
+def _overview(request: HttpRequest) -> dict[str, Any]:
+    user = request.user
+    context: dict[str, Any] = {"now": timezone.now()}
+    if user.has_perm("catalog.view_stock"):
+        context["statuses"] = _statuses()
+    if user.has_perm("catalog.view_statuschange"):
+        changes = StatusChange.objects.select_related("product")
+        context["status_changes"] = list(changes[:RECENT])
+    if user.has_perm("sales.view_flashsale"):
+        sales = desk.sales_now(desk.current_sales())
+        context["sales"] = sales
+        context["unsynced"] = sum(sale.unsynced for sale in sales)
+        context["oldest_unsynced"] = desk.oldest_unsynced(sales)
+        context["queues"] = jobs.queues()
     return context
+
+
+def _statuses() -> list[dict[str, Any]]:
+    """Each status with its number of products and the list of them."""
+    rows = Stock.objects.order_by().values_list("status").annotate(Count("pk"))
+    counts = dict(rows)
+    url = reverse("admin:catalog_stock_changelist")
+    return [
+        {
+            "label": status.label,
+            "count": counts.get(status.value, 0),
+            "url": f"{url}?status={status.value}",
+            "type": BADGES[status.value],
+        }
+        for status in StockStatus
+    ]
+
+
+def _chart(request: HttpRequest) -> dict[str, Any]:
+    span = request.GET.get("span", "day")
+    span = span if span in desk.SPANS else "day"
+    if not request.user.has_perm("sales.view_order"):
+        return {"span": span}
+    counts = desk.order_counts(span)
+    series = [
+        (_("Flash sales"), "--color-primary-600", [row.flash for row in counts]),
+        (_("Shop"), "--color-base-400", [row.regular for row in counts]),
+    ]
+    data = {
+        "labels": [f"{row.start:%H:%M}" for row in counts],
+        "datasets": [
+            {"label": label, "color": color, "data": numbers}
+            for label, color, numbers in series
+        ],
+    }
+    return {"span": span, "chart": json.dumps(data), "chart_total": _total(counts)}
+
+
+def _total(counts: list[desk.OrderCount]) -> int:
+    return sum(row.regular + row.flash for row in counts)
+
+
+# -- Why this number? -------------------------------------------------------------
+
+
+@require_safe
+@permission_required("catalog.view_stock", raise_exception=True)
+def promises(request: HttpRequest, product_id: int) -> HttpResponse:
+    """Who the reserved and allocated units of one product are promised to."""
+    product = get_object_or_404(Product.objects.select_related("stock"), pk=product_id)
+    items = FlashSaleItem.objects.filter(product=product).exclude(
+        state__in=[ItemState.WAITING, ItemState.SETTLED]
+    )
+    sales = FlashSale.objects.filter(items__in=items)
+    now = desk.sales_now(list(sales.prefetch_related("items__product")))
+    context = {
+        "product": product,
+        "orders": desk.promises(product.pk)
+        if request.user.has_perm("sales.view_order")
+        else [],
+        "allocations": [
+            (sale, item)
+            for sale in now
+            for item in sale.items
+            if item.item.product_id == product.pk and item.item.is_loaded
+        ],
+    }
+    return render(request, "merchant/_promises.html", context)
+
+
+# -- Flash sales ------------------------------------------------------------------
+
+
+@require_safe
+@permission_required("sales.view_flashsale", raise_exception=True)
+def live(request: HttpRequest, sale_id: int) -> HttpResponse:
+    """The counters of one sale now, and its log; the page asks every two seconds."""
+    sale = FlashSale.objects.prefetch_related("items__product").filter(pk=sale_id)
+    found = desk.sales_now(list(sale))
+    if not found:
+        raise Http404(_("This sale is gone. Go back to the list of sales."))
+    (now,) = found
+    log = now.sale.transitions.select_related("actor", "item__product")
+    context = {"now": now, "transitions": log.order_by("-pk")[:10]}
+    status = STOP_POLLING if now.sale.state in STILL else 200
+    return render(request, "merchant/_flash_live.html", context, status=status)
+
+
+@require_safe
+@permission_required("sales.view_flashsale", raise_exception=True)
+def item(request: HttpRequest, item_id: int) -> HttpResponse:
+    """The page of the sale an item belongs to; ledgers name items, not sales."""
+    found = get_object_or_404(FlashSaleItem, pk=item_id)
+    return redirect("admin:sales_flashsale_change", found.sale_id)

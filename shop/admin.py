@@ -24,6 +24,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 View = Callable[..., HttpResponseBase]
 
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+admin.site.index_title = _("Dashboard")
 for model in (User, Group, EmailAddress, Authenticator, Dashboard):
     if admin.site.is_registered(model):
         admin.site.unregister(model)

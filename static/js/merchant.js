@@ -1,0 +1,44 @@
+/* Bars of the dashboard, drawn again whenever htmx brings a fresh canvas. */
+(() => {
+  const drawn = new WeakMap();
+  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  function draw(canvas) {
+    if (drawn.has(canvas)) return;
+    const { labels, datasets } = JSON.parse(canvas.dataset.bars);
+    const lines = canvas.dataset.type === "line";
+    drawn.set(canvas, new Chart(canvas, {
+      type: lines ? "line" : "bar",
+      data: {
+        labels,
+        datasets: datasets.map((set) => ({
+          ...set,
+          backgroundColor: color(set.color),
+          borderColor: color(set.color),
+          borderWidth: lines ? 2 : 0,
+          pointRadius: 0,
+          stepped: lines,
+          stack: lines ? undefined : "one",
+        })),
+      },
+      options: {
+        animation: false,
+        maintainAspectRatio: false,
+        interaction: { intersect: false, mode: "index" },
+        plugins: { legend: { display: true, position: "bottom", labels: { boxWidth: 12 } } },
+        scales: {
+          x: { stacked: !lines, grid: { display: false }, ticks: { maxRotation: 0 } },
+          y: { stacked: !lines, beginAtZero: true, ticks: { precision: 0 } },
+        },
+      },
+    }));
+  }
+
+  const drawAll = (root) => root.querySelectorAll("canvas[data-bars]").forEach(draw);
+  window.addEventListener("load", () => drawAll(document));
+  document.addEventListener("htmx:afterSettle", (event) => drawAll(event.target));
+  document.addEventListener("htmx:beforeCleanupElement", (event) => {
+    const chart = drawn.get(event.target);
+    if (chart) chart.destroy();
+  });
+})();
