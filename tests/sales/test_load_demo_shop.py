@@ -22,7 +22,7 @@ from catalog.models import (
     Stock,
     StockMovement,
 )
-from sales import flash
+from sales import audit, flash
 from sales.demo import people, pictures
 from sales.models import FlashSale, FlashSaleItem, Order, SaleState
 from tests.catalog.ledger import assert_ledger_explains
@@ -90,6 +90,7 @@ def test_the_ledger_explains_every_number_has_dates_and_is_closed_again():
 
     for product in Product.objects.all():
         assert_ledger_explains(product)
+    assert audit.look(audit.every_item()).violations == []
     kinds = set(StockMovement.objects.values_list("kind", flat=True))
     assert kinds >= {"receipt", "adjustment", "reserve", "release", "sale", "return"}
     first = StockMovement.objects.earliest("created_at").created_at
