@@ -14,7 +14,7 @@ from django.utils.text import slugify
 
 from catalog import stock
 from catalog.models import Category, Product
-from sales import flash, orders
+from sales import counters, flash, orders
 from sales.models import FlashSale, FlashSaleItem
 
 _serial = count(1)
