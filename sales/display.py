@@ -149,7 +149,7 @@ def refusal(code: str, left: int) -> str:
         ) % {"n": left}
     sentences = {
         "limit_reached": _(
-            "You have as many as one person can buy in this sale. They are among your "
+            "You have as many as one person can buy in this sale; you find them in My "
             "orders."
         ),
         "not_started": _("You were a moment too early: the sale has not opened yet."),

@@ -20,11 +20,11 @@ from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
 from catalog import categories
 from catalog.http import HtmxRequest
 from catalog.models import Product
-from sales import checkout, display, flash, jobs, visitors
+from sales import checkout, counters, display, flash, jobs, visitors
 from sales.counters import ClaimRefused, NotLoaded, Unsure
 from sales.display import Shown
 from sales.forms import AddForm, ClaimForm, PollForm, RefusalForm, WindowForm
-from sales.models import FlashSale, FlashSaleItem, SaleState
+from sales.models import FlashSale, FlashSaleItem, OrderState, SaleState
 
 PUBLIC = [state for state in SaleState if state != SaleState.DRAFT]
 AHEAD = (SaleState.SCHEDULED, SaleState.LOADED, SaleState.LIVE, SaleState.PAUSED)
@@ -90,7 +90,7 @@ def product_offer(request: HtmxRequest, product_id: int) -> HttpResponse:
     if item is None:
         return HttpResponse()
     shown = display.shown_items([item], _live([item.pk]), now=now)[item.pk]
-    context = {"item": item, **_box(item.sale.slug, shown)}
+    context = {"item": item, **_box(request, item.sale.slug, shown)}
     response = render(request, "storefront/_flash_offer.html", context)
     visitors.greet(request, response)
     return response
@@ -108,7 +108,7 @@ def flash_item(request: HtmxRequest, slug: str, item_id: int) -> HttpResponse:
         return HttpResponse(_("This address is incomplete."), status=422)
     asked = form.cleaned_data
     shown = _shown_now(item_id, asked["opens"], asked["closes"])
-    context = _box(slug, shown, order_id=asked["order_id"])
+    context = _box(request, slug, shown, order_id=asked["order_id"])
     status = STOP_POLLING if shown.is_over else 200
     if shown.state == asked["state"]:
         return render(request, "storefront/_flash_live.html", context, status=status)
@@ -143,7 +143,7 @@ def claim(request: HtmxRequest, slug: str, item_id: int) -> HttpResponse:
         response = _unsure(request, slug, item_id, order_id, quantity)
     else:
         response = _go(request, reverse("sales:order", args=[order_id]))
-        visitors.remember_order(request, response, order_id)
+        visitors.remember_order(request, response, order_id, item_id=item_id)
     visitors.remember_buyer(response, who)
     return response
 
@@ -219,16 +219,36 @@ def _shown_now(item_id: int, opens: int, closes: int) -> Shown:
 
 
 def _box(
-    slug: str, shown: Shown, *, order_id: UUID | None = None, **more: Any
+    request: HtmxRequest,
+    slug: str,
+    shown: Shown,
+    *,
+    order_id: UUID | None = None,
+    **more: Any,
 ) -> dict[str, Any]:
-    """The context of an item's box: live part and form."""
+    """The context of an item's box: live part, form, and the visitor's own hold."""
     return {
         "slug": slug,
         "shown": shown,
         "order_id": order_id or uuid4(),
         "quantity": 1,
+        "own": _own_hold(request, shown.item_id),
         **more,
     }
+
+
+def _own_hold(request: HtmxRequest, item_id: int) -> dict[str, Any] | None:
+    """The units this browser holds of an item, from its cookie and Redis."""
+    order_id = visitors.claims(request).get(item_id)
+    if order_id is None:
+        return None
+    try:
+        found = counters.find(item_id, order_id)
+    except (NotLoaded, Unsure):
+        return None
+    if found is None or found.state not in (OrderState.HELD, OrderState.PAYING):
+        return None
+    return {"order_id": order_id, "quantity": found.quantity}
 
 
 def _sale_page(
@@ -246,8 +266,11 @@ def _sale_page(
         "now": now,
         "is_over": sale.state in display.OVER or sale.closes_at <= now,
         "offers": [
-            {"item": i, **_box(sale.slug, shown[i.pk], **boxes.get(i.pk, {}))}
-            for i in items
+            {
+                "item": item,
+                **_box(request, sale.slug, shown[item.pk], **boxes.get(item.pk, {})),
+            }
+            for item in items
         ],
     }
     return render(request, "storefront/flash_sale.html", context, status=status)
@@ -268,7 +291,7 @@ def _box_again(
         return HttpResponse(_("This form is incomplete."), status=422)
     times = window.cleaned_data
     shown = _shown_now(item_id, times["opens"], times["closes"])
-    context = _box(slug, shown, **more)
+    context = _box(request, slug, shown, **more)
     return render(request, "storefront/_flash_box.html", context, status=status)
 
 

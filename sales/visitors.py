@@ -82,15 +82,26 @@ def cart_units(request: HttpRequest) -> int:
 
 def orders(request: HttpRequest) -> list[UUID]:
     """Ids of the latest orders made with this browser, newest first."""
-    return [UUID(text) for text in _read(request, ORDERS).split(",") if text]
+    return [UUID(entry.partition("@")[0]) for entry in _entries(request)]
+
+
+def claims(request: HttpRequest) -> dict[int, UUID]:
+    """The latest claim this browser made of each flash item; no query."""
+    pairs = [entry.split("@") for entry in _entries(request) if "@" in entry]
+    return {int(item_id): UUID(order_id) for order_id, item_id in reversed(pairs)}
 
 
 def remember_order(
-    request: HttpRequest, response: HttpResponse, order_id: UUID
+    request: HttpRequest, response: HttpResponse, order_id: UUID, *, item_id: int = 0
 ) -> None:
-    others = [known for known in orders(request) if known != order_id]
-    ids = [order_id, *others][:MOST_ORDERS]
-    _write(response, ORDERS, ",".join(map(str, ids)))
+    """Note an order as the newest one; `item_id` if it is a claim of a flash item."""
+    others = [e for e in _entries(request) if not e.startswith(str(order_id))]
+    newest = f"{order_id}@{item_id}" if item_id else str(order_id)
+    _write(response, ORDERS, ",".join([newest, *others][:MOST_ORDERS]))
+
+
+def _entries(request: HttpRequest) -> list[str]:
+    return [entry for entry in _read(request, ORDERS).split(",") if entry]
 
 
 def may_see(request: HtmxRequest, order: Order) -> bool:

@@ -4,7 +4,7 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from sales import counters, flash, sync
+from sales import checkout, counters, flash, sync
 from sales.models import FlashSale, Order
 from tests.factories import make_item, make_loaded_item, make_product, make_sale
 
@@ -283,6 +283,19 @@ def test_a_doubtful_claim_without_scripts_is_found_by_looking_again(client, sale
 
     assert 'http-equiv="refresh"' in waiting.text
     assert found["Location"] == f"/orders/{order_id}/"
+
+
+def test_the_box_leads_to_what_the_visitor_holds_already(client, sale_redis):
+    item, order_id = make_loaded_item(), uuid4()
+    url = item.sale.get_absolute_url()
+    claim(client, item, order_id=order_id, quantity=2)
+
+    holding = client.get(url).text
+    checkout.cancel(order_id)
+
+    assert "You hold 2 of these." in holding
+    assert f'href="/orders/{order_id}/"' in holding
+    assert "You hold" not in client.get(url).text
 
 
 def test_claim_of_an_unknown_item_is_a_404(client, sale_redis):
