@@ -135,7 +135,9 @@ class OrderOut(Schema):
     flash_sale_id: int | None
     expires_at: datetime = Field(description="Until when unpaid units are kept.")
     created_at: datetime
-    paid_at: datetime | None
+    paid_at: datetime | None = Field(
+        description="Of a flash order it may be known a moment after its state."
+    )
 
 
 class PaymentIn(Input):

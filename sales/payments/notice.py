@@ -1,8 +1,10 @@
 """What a provider's notification says, the same for every gateway."""
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from uuid import UUID
+
+MOST = Decimal(10) ** 10
 
 
 class BadSignature(Exception):
@@ -23,3 +25,14 @@ class Notice:
     amount: Decimal | None = None
     currency: str = ""
     reference: str = ""
+
+
+def amount_of(text: str) -> Decimal:
+    """The amount of money in a text. Raises Unreadable for what cannot be one."""
+    try:
+        amount = Decimal(text)
+    except InvalidOperation as error:
+        raise Unreadable(f"{text!r} is not an amount") from error
+    if not amount.is_finite() or abs(amount) >= MOST:
+        raise Unreadable(f"{text!r} is not an amount")
+    return amount

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from uuid import UUID, uuid4
 
 from django.urls import reverse
@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from sales.models import Payment
-from sales.payments.notice import BadSignature, Notice, Unreadable
+from sales.payments.notice import BadSignature, Notice, Unreadable, amount_of
 
 SIGNATURE = "Holdfast-Signature"
 TOLERANCE_SECONDS = 300
@@ -36,12 +36,12 @@ class TestGateway:
             said = json.loads(body)
             return Notice(
                 event_id=str(said["id"])[:200],
-                payment_id=UUID(said["payment_id"]),
+                payment_id=UUID(str(said["payment_id"])),
                 outcome=str(said["outcome"]),
-                amount=Decimal(said["amount"]),
+                amount=amount_of(str(said["amount"])),
                 currency=str(said["currency"]),
             )
-        except (ValueError, KeyError, TypeError, InvalidOperation) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise Unreadable(str(error)) from error
 
 
