@@ -85,7 +85,8 @@ def with_options(name: str, options: Sequence[str]) -> str:
 
 def handle_of(text: str) -> str:
     """A handle for any text; one without letters of ours gets its code."""
-    return slugify(text) or (f"product-{text.encode().hex()[:40]}" if text else "")
+    coded = f"product-{text.encode().hex()[:40]}" if text else ""
+    return slugify(text)[:160] or coded
 
 
 def in_order(drafts: Iterator[Draft], misshapen: list[Draft]) -> list[Draft]:

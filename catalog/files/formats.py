@@ -76,8 +76,8 @@ def _about_encoding(encoding: str) -> list[Notice]:
     if encoding == sheets.UTF8:
         return []
     text = _(
-        "The file is not UTF-8 and was read as %(name)s. If accented letters look wrong, "
-        'save it again as "CSV UTF-8".'
+        "The file is not UTF-8 and was read as %(name)s. If accented letters look "
+        'wrong, save it again as "CSV UTF-8".'
     )
     return [Notice(1, text % {"name": encoding})]
 
@@ -137,7 +137,7 @@ def _category(text: str) -> Value:
 
 
 def _handle(text: str) -> Value:
-    handle = slugify(cells.line_of_text(text, 160))
+    handle = slugify(cells.line_of_text(text, 160))[:160]
     if not handle:
         raise CellError(
             _("%(text)s has no letter from a to z and no digit")
