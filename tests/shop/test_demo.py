@@ -3,6 +3,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from urllib.request import urlopen
@@ -25,9 +26,9 @@ def unused_port():
 class Demo:
     """A `manage.py demo` in a process of its own, its output in a file."""
 
-    def __init__(self, data_dir, **env):
+    def __init__(self, data_dir, output="output", **env):
         self.port = unused_port()
-        self.output = data_dir.with_name("output")
+        self.output = data_dir.with_name(output)
         env = {"DATA_DIR": str(data_dir), "PORT": str(self.port), **env}
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
@@ -41,7 +42,7 @@ class Demo:
         return self.output.read_text()
 
     def wait_for(self, words):
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 180
         while words not in self.said():
             assert self.process.poll() is None, self.said()
             assert time.monotonic() < deadline, self.said()
@@ -51,13 +52,40 @@ class Demo:
         with urlopen(f"http://localhost:{self.port}{path}", timeout=10) as answer:
             return answer.status
 
+    def wait_until_ready(self):
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                if self.get("/readyz") == 200:
+                    return
+            except OSError:
+                assert time.monotonic() < deadline, self.said()
+                time.sleep(0.2)
+
     def family(self, words=""):
         children = psutil.Process(self.process.pid).children(recursive=True)
-        return [child for child in children if words in " ".join(child.cmdline())]
+        return [child for child in children if words in command(child)]
 
     def run(self):
         """Wait for the end of a demo that does not come up: status and words."""
         return self.process.wait(timeout=60), self.said()
+
+
+def command(process):
+    """Its command line; empty when it has ended, even if nobody has taken note."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def still_there(processes, seconds):
+    deadline = time.monotonic() + seconds
+    while (left := list(filter(None, map(command, processes)))) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(0.1)
+    return left
 
 
 @pytest.fixture
@@ -65,70 +93,69 @@ def data_dir(tmp_path):
     return tmp_path / "data"
 
 
+@pytest.fixture(scope="module")
+def filled():
+    """One data directory for all demos here: only the first start fills the shop."""
+    with tempfile.TemporaryDirectory(prefix="holdfast-test-") as name:
+        yield Path(name) / "data"
+
+
 @pytest.fixture
-def running(data_dir):
-    demo = Demo(data_dir)
+def running(filled):
+    demo = Demo(filled)
     demo.wait_for("Ctrl-C stops everything")
     yield demo
-    demo.process.terminate()
-    demo.process.wait(timeout=60)
+    if demo.process.poll() is None:
+        demo.process.terminate()
+        demo.process.wait(timeout=60)
 
 
 @pytest.mark.slow
-def test_demo_serves_survives_kills_and_leaves_nothing(running, data_dir):
-    assert [running.get(path) for path in ("/", "/healthz", "/readyz")] == [200] * 3
+@pytest.mark.xdist_group("demo")
+class TestRunningDemo:
+    def test_serves_and_survives_kills(self, running):
+        assert [running.get(path) for path in ("/", "/healthz", "/readyz")] == [200] * 3
 
-    for words in ("rqworker default", "rqcron", "granian"):
-        running.family(words)[0].kill()
-        running.wait_for("SIGKILL; starting it again")
-    time.sleep(2)
-    wait_until_ready(running)
-    assert running.family("rqworker default")
-    assert running.family("rqcron")
+        names = {
+            "worker-default": "rqworker default",
+            "cron": "rqcron",
+            "web": "granian",
+        }
+        for name, words in names.items():
+            running.family(words)[0].kill()
+            running.wait_for(f"{name} ended by SIGKILL; starting it again")
 
-    family = running.family()
-    running.process.send_signal(signal.SIGINT)
-    assert running.process.wait(timeout=60) == 0
-    assert not [one for one in family if one.is_running()]
-    assert running.said().endswith("Stopped.\n")
+        running.wait_until_ready()
+        assert all(still_there(running.family(words), 0) for words in names.values())
 
+    def test_refuses_a_second_one_on_the_same_data(self, running, filled):
+        status, words = Demo(filled, output="second").run()
 
-def wait_until_ready(demo):
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            if demo.get("/readyz") == 200:
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError(demo.said())
+        assert status == 1
+        assert f"is in use by process {running.process.pid}" in words
+        assert "Traceback" not in words
 
+    def test_leaves_nothing_when_asked_to_stop(self, running):
+        family = running.family()
 
-@pytest.mark.slow
-def test_second_demo_on_the_same_data_is_refused(running, data_dir):
-    status, words = Demo(data_dir).run()
+        running.process.send_signal(signal.SIGINT)
 
-    assert status == 1
-    assert f"is in use by process {running.process.pid}" in words
-    assert "Traceback" not in words
+        assert running.process.wait(timeout=60) == 0
+        assert still_there(family, seconds=0) == []
+        assert running.said().endswith("Stopped.\n")
 
+    def test_leaves_nothing_when_killed_and_starts_again(self, running, filled):
+        family = running.family()
 
-@pytest.mark.slow
-def test_killed_demo_leaves_nothing_and_starts_again(data_dir):
-    first = Demo(data_dir)
-    first.wait_for("Ctrl-C stops everything")
-    family = first.family()
+        running.process.kill()
+        running.process.wait()
 
-    first.process.kill()
-    first.process.wait()
-
-    _, alive = psutil.wait_procs(family, timeout=20)
-    assert [one.cmdline() for one in alive] == []
-    second = Demo(data_dir)
-    second.wait_for("Ctrl-C stops everything")
-    assert second.get("/readyz") == 200
-    second.process.terminate()
-    assert second.process.wait(timeout=60) == 0
+        assert still_there(family, seconds=20) == []
+        again = Demo(filled)
+        again.wait_for("Ctrl-C stops everything")
+        assert again.get("/readyz") == 200
+        again.process.terminate()
+        assert again.process.wait(timeout=60) == 0
 
 
 def test_used_port_is_told_before_anything_starts(data_dir):

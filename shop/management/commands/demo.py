@@ -20,7 +20,7 @@ from shop.daemons import EmbeddedError, last_lines, spawn
 from shop.supervisor import Supervisor
 
 MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
-READY_WITHIN = 60  # seconds
+READY_WITHIN = 120  # seconds
 READY = """
 Holdfast is ready.
 
