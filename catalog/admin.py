@@ -119,7 +119,6 @@ class ProductAdmin(SimpleHistoryAdmin, ExportMixin, ModelAdmin):  # type: ignore
     actions = ("publish", "unpublish")
     resource_classes = (ProductResource,)
     export_form_class = ExportForm
-    history_list_display = ("price", "is_published")
     fieldsets = (
         (None, {"fields": ("name", "sku", ("price", "compare_at_price"), "category")}),
         (gettext_lazy("Stock"), {"fields": ("stock_now",)}),
@@ -469,7 +468,6 @@ class CategoryAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]
     search_fields = ("name", "slug")
     prepopulated_fields = {"slug": ("name",)}
     autocomplete_fields = ("parent",)
-    history_list_display = ("safety_threshold", "low_stock_level")
     fieldsets = (
         (None, {"fields": ("name", "slug", "parent", "position")}),
         (
@@ -499,7 +497,6 @@ class CategoryAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]
 class StoreAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]
     """The numbers every product inherits unless something nearer says otherwise."""
 
-    history_list_display = ("safety_threshold", "low_stock_level")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
