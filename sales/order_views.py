@@ -141,7 +141,9 @@ def again(request: HtmxRequest, order_id: UUID) -> HttpResponse:
             return found
         if found.item is None:
             return _refill_cart(request, found)
-        checkout.claim_again(order_id)
+        held = checkout.claim_again(order_id)
+        if found.state == OVER and held.replayed:
+            messages.info(request, _("Your hold is being closed; try once more now."))
     except ClaimRefused as error:
         messages.error(request, display.refusal(error.code, error.detail))
     except orders.NotPossible as error:

@@ -18,6 +18,7 @@ urlpatterns = [
     path("api/docs", api_docs.page, name="api-docs"),
     path("docs", RedirectView.as_view(pattern_name="api-docs")),
     path("accounts/", include("allauth.urls")),
+    path("i18n/", include("django.conf.urls.i18n")),
     path("", include("catalog.urls")),
     path("", include("sales.urls")),
 ]

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from django import template
 from django.template import Context
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import ngettext
@@ -62,5 +63,5 @@ def moment(at: datetime) -> SafeString:
     return format_html(
         '<time datetime="{}" data-local>{} UTC</time>',
         at.isoformat(),
-        at.strftime("%d %b %Y, %H:%M"),
+        date_format(at, "DATETIME_FORMAT"),
     )
