@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from sales import counters, flash, invariants, ledger, sync
 from sales.counters import NotLoaded, StepRefused, Unsure
 from sales.invariants import Finding
+from sales.ledger import Difference
 from sales.models import (
     AuditRun,
     FlashEvent,
@@ -119,6 +120,25 @@ def run(*, deep: bool | None = True, pause: bool = True) -> AuditRun:
     return stored
 
 
+def repairs(report: Report) -> tuple[list[Difference], dict[str, str]]:
+    """Products whose ledger can be repaired now, and sentences on those that cannot.
+
+    What an item's own orders and counters are in doubt about is no truth to book.
+    """
+    possible, impossible = [], {}
+    doubtful = _products_in_doubt(report)
+    for found in ledger.differences():
+        if found.product_id in doubtful:
+            impossible[found.sku] = _(
+                "its flash-sale item differs from its own events; put that right first"
+            )
+        elif found.obstacle:
+            impossible[found.sku] = found.obstacle
+        else:
+            possible.append(found)
+    return possible, impossible
+
+
 def latest() -> AuditRun | None:
     """The last stored verdict, for the dashboard."""
     return AuditRun.objects.order_by("-pk").first()
@@ -169,6 +189,12 @@ def _attempt(item_id: int, *, deep: bool | None) -> list[Finding]:
         logger.exception("flash item %s cannot be audited", item_id)
         subject = _("item %s") % item_id
         return [Finding(6, subject, None, {}, str(error), (item_id,))]
+
+
+def _products_in_doubt(report: Report) -> set[int]:
+    items = {pk for f in report.violations if f.invariant == 6 for pk in f.item_ids}
+    rows = FlashSaleItem.objects.filter(pk__in=items)
+    return set(rows.values_list("product_id", flat=True))
 
 
 def _forget_old(now: datetime) -> None:

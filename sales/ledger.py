@@ -150,6 +150,18 @@ class Difference:
         )
 
     @property
+    def proposal(self) -> str:
+        """The repair, for people who have to agree to it."""
+        words = _("%(sku)s: book a repair of %(delta)s; the stock becomes %(true)s")
+        if self.true == self.row:
+            words = _("%(sku)s: book a repair of %(delta)s; the stock stays %(true)s")
+        return words % {
+            "sku": self.sku,
+            "delta": _signed(self.delta),
+            "true": self.true,
+        }
+
+    @property
     def obstacle(self) -> str:
         """Why it cannot be repaired, for people; empty if it can."""
         needed = self.promised + self.running
@@ -181,6 +193,12 @@ class Difference:
             else _("there is no movement")
         )
         return "; ".join(words)
+
+
+def _signed(delta: Quantities) -> str:
+    return _(
+        "%(on_hand)+d on hand, %(reserved)+d reserved, %(allocated)+d allocated"
+    ) % (delta._asdict())
 
 
 def differences(product_ids: Collection[int] | None = None) -> list[Difference]:
