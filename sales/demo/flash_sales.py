@@ -16,6 +16,7 @@ from catalog.models import Product
 from sales import checkout, flash, recovery, sync
 from sales.demo import people
 from sales.models import FlashSale, FlashSaleItem, ItemState, SaleState
+from sales.orders import Contact
 
 OPENED_BEFORE = timedelta(minutes=4)
 LIVE_FOR = timedelta(hours=6)
@@ -170,19 +171,25 @@ def _draft(
 
 def _sell_some(sale: FlashSale) -> None:
     """Let shoppers claim units of a live sale, and most of them pay."""
-    contacts = cycle(people.CONTACTS.values())
+    shoppers = cycle((contact, _buyer(contact)) for contact in people.CONTACTS.values())
     for item in sale.items.filter(state=ItemState.LOADED).select_related("product"):
         paid, held = CLAIMED[item.product.sku]
-        claims = [uuid4() for _ in range(paid + held)]
-        for claim_id in claims:
-            flash.claim(item.pk, order_id=claim_id, buyer=f"g:{uuid4()}", quantity=1)
+        claims = {uuid4(): next(shoppers) for _ in range(paid + held)}
+        for claim_id, (_contact, buyer) in claims.items():
+            flash.claim(item.pk, order_id=claim_id, buyer=buyer, quantity=1)
         sync.drain(item.pk)
-        for claim_id in claims:
-            checkout.set_contact(claim_id, next(contacts))
-        for claim_id in claims[:paid]:
+        for claim_id, (contact, _buyer_id) in claims.items():
+            checkout.set_contact(claim_id, contact)
+        for claim_id in list(claims)[:paid]:
             payment = checkout.begin_payment(claim_id)
             checkout.finish(payment.pk, "paid")
         sync.drain(item.pk)
+
+
+def _buyer(contact: Contact) -> str:
+    """As limits per buyer count them: the account, or a guest."""
+    user = people.find(contact.email)
+    return f"u:{user.pk}" if user else f"g:{uuid4()}"
 
 
 def _top_up(product: Product, offer: Offer) -> None:
