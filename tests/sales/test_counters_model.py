@@ -35,6 +35,7 @@ pytestmark = pytest.mark.redis
 
 ITEM = 1
 REFS = [str(UUID(int=number)) for number in (101, 102)]
+STILL_OPEN = ("held", "paying")
 BY_WORD = {word: code for code, word in counters.REFUSALS.items()}
 
 orders = st.integers(0, 15).map(lambda number: UUID(int=number))
@@ -312,6 +313,23 @@ class Machine(RuleBasedStateMachine):
                 self.left += claim.quantity
             else:
                 self.units -= claim.quantity
+
+    @rule(
+        index=st.integers(0, 3),
+        step=st.sampled_from(["begin", "expired", "cancelled", "declined", "confirm"]),
+    )
+    def move_on(self, index, step):
+        """A step of a claim that is open, which a random id seldom is."""
+        open_claims = [i for i, c in self.claims.items() if c.state in STILL_OPEN]
+        if not open_claims:
+            return
+        order_id = open_claims[index % len(open_claims)]
+        if step == "begin":
+            self.begin_payment(order_id, 1)
+        elif step == "confirm":
+            self.confirm(order_id, 1)
+        else:
+            self.release(order_id, 1, step)
 
     def move(self, claim, state):
         for name, sign in ((claim.state, -1), (state, 1)):
