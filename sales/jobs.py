@@ -35,18 +35,26 @@ def drain_items(seconds: float = DRAIN_SECONDS) -> int:
     deadline = time.monotonic() + seconds
     drained = 0
     while time.monotonic() < deadline:
-        for item_id in sync.loaded_items():
-            try:
-                drained += sync.drain(item_id, budget=timedelta(seconds=2))
-            except (NotLoaded, Unsure) as error:
-                logger.warning("flash item %s: drain waits: %s", item_id, error)
-                start_recovery()
-            except Exception:
-                logger.exception("flash item %s: drain failed", item_id)
+        try:
+            drained += sum(_drain(item_id) for item_id in sync.behind())
+        except (NotLoaded, Unsure) as error:
+            logger.warning("the drain waits for Redis: %s", error)
+            start_recovery()
+            time.sleep(1)
         time.sleep(PAUSE_SECONDS)
     if drained:
         logger.info("drained %s events", drained)
     return drained
+
+
+def _drain(item_id: int) -> int:
+    try:
+        return sync.drain(item_id, budget=timedelta(seconds=2))
+    except (NotLoaded, Unsure):
+        raise
+    except Exception:
+        logger.exception("flash item %s: drain failed", item_id)
+        return 0
 
 
 @job("default", timeout=120, ttl=60, result_ttl=0)

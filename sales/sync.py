@@ -34,6 +34,7 @@ from sales.models import (
 logger = logging.getLogger(__name__)
 
 BATCH = 2000
+UNDRAINED = (ItemState.WAITING, ItemState.SETTLED, ItemState.FROZEN)
 Kind = StockMovement.Kind
 Delta = stock.Delta
 
@@ -439,6 +440,23 @@ def _users(buyers: Iterable[str]) -> dict[str, User]:
 def lag(item: FlashSaleItem) -> int:
     """How many events wait in Redis for this item."""
     return max(0, counters.snapshot(item.pk).seq - item.last_seq)
+
+
+def behind() -> list[int]:
+    """Ids of loaded items whose counters have moved on from what is in PostgreSQL.
+
+    One query and one trip to Redis for all items, so an idle shop costs little. Items
+    that Redis has lost are not among them: recovery looks for those.
+    """
+    offsets = dict(
+        FlashSaleItem.objects.exclude(state__in=UNDRAINED)
+        .order_by("pk")
+        .values_list("pk", "last_seq")
+    )
+    if not offsets:
+        return []
+    found = counters.snapshots(list(offsets))
+    return [pk for pk, s in found.items() if s.seq != offsets[pk]]
 
 
 def oldest_waiting(item: FlashSaleItem) -> datetime | None:
