@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from catalog.models import Product
+from sales import counters
 from sales.demo import flash_sales, goods, history, people
 from sales.models import FlashSale
 
@@ -31,7 +32,8 @@ class Command(BaseCommand):
             self.say("Products: already there")
         else:
             self.fill(merchant)
-        self.keep_sales(merchant)
+        with counters.patience(10):  # of a machine that has much to do
+            self.keep_sales(merchant)
 
     def create_accounts(self) -> User:
         merchant = people.create_accounts()
