@@ -45,6 +45,7 @@ def figure(field: str, description: Any) -> Any:
         url = reverse("admin:catalog_stock_change", args=[row.pk])
         return format_html('<a href="{}#{}">{}</a>', url, field, getattr(row, field))
 
+    column.__name__ = field  # names the cell's class
     return column
 
 

@@ -218,16 +218,16 @@ class FlashSaleAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]
         "end",
         "cancel",
         {
-            "title": gettext_lazy("Change"),
+            "title": gettext_lazy("More"),
             "icon": "tune",
             "items": (
                 "change_units",
                 "change_price",
                 "change_limit",
                 "change_closing",
+                "clone",
             ),
         },
-        "clone",
     )
     change_form_outer_before_template = "merchant/_flash_live_slot.html"
 
