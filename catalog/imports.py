@@ -19,6 +19,7 @@ from simple_history.utils import bulk_create_with_history
 from catalog import categories, import_plan, stock, thresholds
 from catalog.files import formats
 from catalog.files.formats import ProductFile
+from catalog.files.sheets import UnusableFile as UnusableFile
 from catalog.import_plan import Change, Plan
 from catalog.models import Category, Product
 from catalog.product_values import Path
@@ -72,7 +73,7 @@ class Result:
 def plan(file: BinaryIO, *, name: str = "") -> Plan:
     """What the file would change; nothing is written or locked.
 
-    Raises formats.UnusableFile when nothing of the file can be read.
+    Raises UnusableFile when nothing of the file can be read.
     """
     return import_plan.make(_read(file), _name(file, name))
 
@@ -89,7 +90,7 @@ def apply(shown: Plan, *, actor: "User | None" = None) -> Result:
 def load(file: BinaryIO, *, name: str = "", actor: "User | None" = None) -> Result:
     """Import the file against the shop as it is, all or nothing.
 
-    Raises formats.UnusableFile, ImportRefused; PlanIsStale when somebody made a
+    Raises UnusableFile, ImportRefused; PlanIsStale when somebody made a
     product of the file at the same moment, and it is worth another try.
     """
     return _run(_read(file), _name(file, name), actor)

@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from catalog import imports
-from catalog.files.sheets import UnusableFile
 from catalog.import_plan import Change, Plan, shown
 
 FIRST = 50  # lines of each kind that are shown without -v 2
@@ -38,7 +37,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"{path} cannot be read: {error.strerror}.", returncode=UNUSABLE
             ) from error
-        except UnusableFile as error:
+        except imports.UnusableFile as error:
             raise CommandError(f"{path}: {error}", returncode=UNUSABLE) from error
         except imports.PlanIsStale as error:
             raise CommandError(
