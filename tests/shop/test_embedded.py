@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -56,12 +57,11 @@ def execute(url, statement):
 def running_in(directory):
     found = []
     for process in psutil.process_iter():
-        try:
-            if Path(process.cwd()).is_relative_to(directory):
+        with suppress(psutil.Error):
+            is_there = Path(process.cwd()).is_relative_to(directory)
+            if is_there and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
-        except psutil.Error:
-            pass
-    return [process for process in found if process.status() != "zombie"]
+    return found
 
 
 def wait_until_empty(directory):
