@@ -117,6 +117,7 @@ class ProductAdmin(SimpleHistoryAdmin, ExportMixin, ModelAdmin):  # type: ignore
     autocomplete_fields = ("category",)
     readonly_fields = ("stock_now",)
     actions = ("publish", "unpublish")
+    actions_list = ("import_file",)
     resource_classes = (ProductResource,)
     export_form_class = ExportForm
     fieldsets = (
@@ -209,6 +210,15 @@ class ProductAdmin(SimpleHistoryAdmin, ExportMixin, ModelAdmin):  # type: ignore
             inherits_low_stock_level=typed["low_stock_level"] is None,
             note=stock.Note(reason="new product", actor=actor),
         )
+
+    def has_import_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perms(merchant_views.IMPORT_PERMISSIONS)
+
+    @merchant_views.page(
+        gettext_lazy("Import"), permission="import", icon="upload", path="import"
+    )
+    def import_file(self, request: HttpRequest) -> HttpResponse:
+        return merchant_views.import_products(self, request)
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)  # type: ignore[no-any-return]
@@ -496,7 +506,6 @@ class CategoryAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]
 @admin.register(Store)
 class StoreAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]
     """The numbers every product inherits unless something nearer says otherwise."""
-
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

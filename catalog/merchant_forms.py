@@ -5,11 +5,16 @@ from typing import Any, cast
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import UploadedFile
 from django.http import QueryDict
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminFileFieldWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from catalog.models import Category, Product, Stock
 
@@ -193,3 +198,27 @@ class CategoryForm(forms.ModelForm):  # type: ignore[type-arg]
             seen.add(above)
             above = parents.get(above)
         return parent
+
+
+class UploadForm(forms.Form):
+    """A file to import; it is only looked at until somebody says "import"."""
+
+    MOST_MEGABYTES = 20
+    file = forms.FileField(
+        label=_("CSV file"),
+        widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".csv,.txt,.tsv"}),
+        help_text=_(
+            "Our own export, a Shopify or a WooCommerce product export; up to 20 MB."
+        ),
+    )
+
+    def clean_file(self) -> "UploadedFile[Any]":
+        file: UploadedFile[Any] = self.cleaned_data["file"]
+        if (file.size or 0) > self.MOST_MEGABYTES * 1024 * 1024:
+            raise ValidationError(
+                _(
+                    "The file is larger than 20 MB. Import it in parts, or with "
+                    "“manage.py import_products” on the server."
+                )
+            )
+        return file

@@ -1,7 +1,8 @@
 from decimal import Decimal
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from catalog import stock, thresholds
@@ -13,7 +14,7 @@ from catalog.models import (
     Store,
     ThresholdChange,
 )
-from tests.factories import make_category, make_product
+from tests.factories import make_category, make_product, make_staff
 
 pytestmark = pytest.mark.django_db
 
@@ -27,13 +28,7 @@ def page(product, action="change"):
 @pytest.fixture
 def viewer(client):
     """Sees everything of the catalog, may change nothing."""
-    user = User.objects.create_user("viewer@example.org", is_staff=True)
-    user.user_permissions.set(
-        Permission.objects.filter(
-            content_type__app_label="catalog", codename__startswith="view_"
-        )
-    )
-    client.force_login(user)
+    client.force_login(make_staff("viewer"))
     return client
 
 
@@ -451,6 +446,96 @@ def test_product_export_has_the_figures_of_the_stock(admin_client):
     assert (exported["on_hand"], exported["sellable"]) == ("9", "7")
 
 
+# -- Import -----------------------------------------------------------------------
+
+IMPORT = "/admin/catalog/product/import/"
+
+
+def look_at(client, text):
+    file = SimpleUploadedFile("goods.csv", text.encode())
+    return client.post(IMPORT, {"upload": "1", "file": file})
+
+
+def test_import_shows_what_would_change_and_writes_nothing(admin_client):
+    pot = make_product("Clay pot", sku="POT", on_hand=10)
+
+    response = look_at(admin_client, "sku,name,price,on_hand\nPOT,Pot,9.99,12\n")
+
+    html = response.content.decode()
+    assert "name Clay pot -&gt; Pot" in html
+    assert "on_hand 10 -&gt; 12 (+2)" in html
+    pot.refresh_from_db()
+    assert pot.name == "Clay pot"
+
+
+def test_import_does_what_was_shown_and_names_the_merchant(admin_client, admin_user):
+    pot = make_product("Clay pot", sku="POT", on_hand=10)
+    shown = look_at(
+        admin_client, "sku,name,price,on_hand\nPOT,Pot,9.99,12\nJUG,Jug,5,1\n"
+    )
+
+    response = admin_client.post(IMPORT, {"token": shown.context["token"]}, follow=True)
+
+    assert "1 new, 1 changed, 0 as they were." in response.content.decode()
+    movement = pot.movements.first()
+    assert (movement.kind, movement.on_hand_after) == ("import", 12)
+    assert movement.actor == admin_user
+    assert Product.objects.get(sku="JUG").stock.on_hand == 1
+
+
+def test_import_names_every_bad_line_and_offers_no_button(admin_client):
+    response = look_at(
+        admin_client,
+        "sku,name,price\n,No sku,1\nA,No price,\nB,Odd price,abc\nC,Fine,2\n",
+    )
+
+    assert [bad.line for bad in response.context["plan"].bad_lines] == [2, 3, 4]
+    assert "Import all of it" not in response.content.decode()
+    again = admin_client.post(IMPORT, {"token": response.context["token"]})
+    assert again.status_code == 409
+    assert not Product.objects.exists()
+
+
+def test_import_after_the_shop_has_changed_shows_the_new_report_first(admin_client):
+    pot = make_product(sku="POT", on_hand=10)
+    shown = look_at(admin_client, "sku,on_hand\nPOT,12\n")
+    stock.receive(pot.pk, 5, note=stock.Note())
+
+    response = admin_client.post(IMPORT, {"token": shown.context["token"]})
+
+    assert response.status_code == 409
+    assert "on_hand 15 -&gt; 12 (-3)" in response.content.decode()
+    pot.stock.refresh_from_db()
+    assert pot.stock.on_hand == 15
+
+
+def test_import_report_of_another_person_is_not_mine(admin_client, client):
+    make_product(sku="POT", on_hand=10)
+    token = look_at(admin_client, "sku,on_hand\nPOT,12\n").context["token"]
+    client.force_login(make_staff("owner"))
+
+    response = client.post(IMPORT, {"token": token})
+
+    assert response.status_code == 409
+    assert "That report is gone" in response.content.decode()
+
+
+def test_file_that_is_no_product_file_is_refused_in_words(admin_client):
+    response = look_at(admin_client, "colour;taste\nred;sweet\n")
+
+    assert response.status_code == 422
+    assert response.context["form"].errors["file"]
+
+
+def test_export_is_taken_back_without_a_change(admin_client):
+    make_product("Clay pot", category=make_category("Garden"), safety_threshold=2)
+    exported = admin_client.post("/admin/catalog/product/export/", {"format": "0"})
+
+    plan = look_at(admin_client, exported.content.decode()).context["plan"]
+
+    assert (plan.changes, plan.bad_lines, plan.unchanged) == ([], [], 1)
+
+
 # -- Defaults ---------------------------------------------------------------------
 
 
@@ -583,6 +668,7 @@ POSTS = [
     ("catalog_product_add", False),
     ("catalog_product_change", True),
     ("catalog_product_delete", True),
+    ("catalog_product_import_file", False),
     ("catalog_category_add", False),
     ("catalog_category_change", True),
     ("catalog_category_delete", True),
