@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 KEEP = timedelta(days=1)
 KEEP_DRIFT = timedelta(days=90)
+IN_REDIS = {1, 2, 4, 7}  # what a rebuild from PostgreSQL puts right
 SMALL = 20_000  # events; folding them again takes less than a second
 
 
@@ -102,22 +103,39 @@ def every_item() -> list[int]:
 
 
 def run(*, deep: bool | None = True, pause: bool = True) -> AuditRun:
-    """Look at everything that is loaded, act on violations, and store the verdict.
+    """Look at everything that is loaded, act on it, and store the verdict.
 
-    Safe at any time and twice at once. With `pause`, an item with a violation that
-    selling could make worse is paused.
+    With `pause`, an item with a violation that selling could make worse is paused, and
+    one that was paused goes on when everything holds again. Safe at any time and twice
+    at once.
     """
     report = look(deep=deep)
     for finding in report.violations:
-        logger.error("%s", describe(finding))
+        logger.error("%s", finding.line)
         if pause and finding.stops:
             for item_id in finding.item_ids:
-                pause_item(item_id, describe(finding))
+                pause_item(item_id, finding.line)
+    if pause:
+        for item_id in _sound(report):
+            resume_item(item_id, note="everything holds again")
     stored = AuditRun.objects.create(
         verdict=report.verdict, is_deep=deep is True, result=report.as_json()
     )
     _forget_old(report.at)
     return stored
+
+
+def to_rebuild(run: AuditRun) -> dict[int, str]:
+    """Items whose Redis is wrong and PostgreSQL sound, each with what was found."""
+    found: dict[int, str] = {}
+    unsound: set[int] = set()
+    for finding in run.violations:
+        if finding["invariant"] in IN_REDIS and finding["stops"]:
+            for item_id in finding["item_ids"]:
+                found.setdefault(item_id, finding["line"])
+        elif finding["invariant"] != 3:
+            unsound.update(finding["item_ids"])
+    return {pk: line for pk, line in found.items() if pk not in unsound}
 
 
 def repairs(report: Report) -> tuple[list[Difference], dict[str, str]]:
@@ -144,38 +162,47 @@ def latest() -> AuditRun | None:
     return AuditRun.objects.order_by("-pk").first()
 
 
-def describe(finding: Finding) -> str:
-    """One line for a log, a terminal or a sale's history."""
-    words = {True: _("holds"), False: _("violated"), None: _("not checked")}
-    line = _("Invariant %(number)s of %(subject)s: %(word)s") % {
-        "number": finding.invariant,
-        "subject": finding.subject,
-        "word": words[finding.holds],
-    }
-    return f"{line}: {finding.first_difference}" if finding.first_difference else line
+@transaction.atomic
+def pause_item(item_id: int, why: str) -> bool:
+    """Stop an item that is in doubt; return whether that was needed.
+
+    What somebody has let go on before is not stopped for the same reason again.
+    PostgreSQL commits after Redis was told, under the sale's lock, so that no tick
+    opens the item in between.
+    """
+    if invariants.is_known(item_id, why):
+        return False
+    return _move(item_id, ItemState.LOADED, ItemState.PAUSED, why)
 
 
 @transaction.atomic
-def pause_item(item_id: int, why: str) -> bool:
-    """Stop an item that is in doubt, Redis first; return whether it was running.
+def resume_item(item_id: int, *, note: str = invariants.LET_GO_ON) -> bool:
+    """Let an item go on that the audit has paused; return whether it was paused."""
+    return _move(item_id, ItemState.PAUSED, ItemState.LOADED, note)
 
-    Under the sale's lock, so that no tick opens it again in between. The merchant
-    resumes the sale, or recovery the item, when it is put right.
-    """
+
+def _move(item_id: int, before: str, after: str, note: str) -> bool:
     sale_id = FlashSaleItem.objects.values_list("sale_id", flat=True).get(pk=item_id)
-    # Not FOR UPDATE: whoever holds the item may be writing the sale's log.
-    FlashSale.objects.select_for_update(no_key=True).get(pk=sale_id)
+    flash.locked(sale_id)
     items = FlashSaleItem.objects.select_related("sale").select_for_update(of=("self",))
     item = items.get(pk=item_id)
-    if item.state != ItemState.LOADED:
+    if item.state != before:
         return False
-    sync.move_item(item, ItemState.PAUSED, note=why)
+    sync.move_item(item, after, note=note)
     try:
         counters.adjust(item_id, epoch=item.epoch, state=flash.wanted_state(item))
     except (NotLoaded, StepRefused, Unsure) as error:
         logger.warning("flash item %s: %s; the next tick will say it", item_id, error)
-    logger.error("flash item %s is paused: %s", item_id, why)
+    logger.warning("flash item %s is %s: %s", item_id, after, note)
     return True
+
+
+def _sound(report: Report) -> list[int]:
+    """Paused items that were looked at closely and of which everything holds."""
+    close = {pk for f in report.findings if f.invariant == 7 for pk in f.item_ids}
+    bad = {pk for f in report.findings if f.holds is not True for pk in f.item_ids}
+    paused = FlashSaleItem.objects.filter(pk__in=close - bad, state=ItemState.PAUSED)
+    return list(paused.values_list("pk", flat=True))
 
 
 def _attempt(item_id: int, *, deep: bool | None) -> list[Finding]:

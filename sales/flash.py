@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 
 from catalog import outbox, stock
 from catalog.models import Stock
-from sales import counters, floors, sync
+from sales import counters, floors, invariants, sync
 from sales.counters import Admitted, ClaimRefused, NotLoaded, Snapshot, Unsure
 from sales.models import (
     FlashSale,
@@ -599,7 +599,7 @@ def _settle_item(item_id: int) -> bool:
     item = FlashSaleItem.objects.get(pk=item_id)
     if item.state in UNLOADED:
         return True
-    if item.state in (ItemState.FROZEN, ItemState.RECOVERING):
+    if item.state != ItemState.LOADED:  # in doubt
         return False
     sync.drain(item_id)
     try:
@@ -617,12 +617,13 @@ def _give_back(item_id: int) -> bool:
     """Return what an item has left to the shop; False while something is open.
 
     One at a time under the row lock, which recovery and the drain take as well. The
-    last look is at frozen counters, so nothing can move between it and the return.
+    last look is at frozen counters, so nothing can move between it and the return. An
+    item with a violated invariant waits for somebody to put it right.
     """
     item = FlashSaleItem.objects.select_for_update().get(pk=item_id)
     if item.state == ItemState.SETTLED:
         return True
-    if item.state not in (ItemState.LOADED, ItemState.PAUSED):
+    if item.state != ItemState.LOADED:
         return False
     _close(item, "ended")  # also thaws what a crash below left frozen
     s = counters.snapshot(item_id)
@@ -634,6 +635,10 @@ def _give_back(item_id: int) -> bool:
     s = counters.snapshot(item_id)
     in_redis = (s.seq, s.left, s.held, s.paying)
     if s.state != "frozen" or in_redis != (item.last_seq, item.left, 0, 0):
+        _close(item, "ended")
+        return False
+    if doubt := invariants.doubt(item):
+        sync.move_item(item, ItemState.PAUSED, note=doubt)
         _close(item, "ended")
         return False
     # Units that were added and never reached Redis were set aside as well.

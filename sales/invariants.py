@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Sum
+from django.db.models import Q, Sum
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -23,8 +23,9 @@ from sales.counters import NotLoaded, Snapshot, StoredClaim, Unsure
 from sales.folding import Claimed, Counters
 from sales.history import History
 from sales.mirror import OWNING, Claimants, Claims
-from sales.models import FlashSaleItem, Order
+from sales.models import FlashSaleItem, ItemState, Order, SaleTransition
 
+LET_GO_ON = "let go on by hand"
 SENTENCES = {
     1: gettext_lazy("In Redis, units = left + held + paying + paid."),
     2: gettext_lazy(
@@ -63,8 +64,19 @@ class Finding:
         """What should hold, for people."""
         return str(SENTENCES[self.invariant])
 
+    @property
+    def line(self) -> str:
+        """One line for a log, or an item's history."""
+        words = {True: _("holds"), False: _("violated"), None: _("not checked")}
+        line = _("Invariant %(number)s of %(subject)s: %(word)s") % {
+            "number": self.invariant,
+            "subject": self.subject,
+            "word": words[self.holds],
+        }
+        return f"{line}: {self.first_difference}" if self.first_difference else line
+
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "sentence": self.sentence}
+        return {**asdict(self), "sentence": self.sentence, "line": self.line}
 
 
 @contextmanager
@@ -86,7 +98,7 @@ def of_item(item_id: int, *, deep: bool = True) -> list[Finding]:
     """
     with one_moment():
         item = _item(item_id)
-        if item.state == item.State.WAITING:
+        if item.state == ItemState.WAITING:
             return []
         past = history.of(item) if deep else None
         stored = _of_records(item, past)
@@ -97,6 +109,24 @@ def of_item(item_id: int, *, deep: bool = True) -> list[Finding]:
             item = _item(item_id, lock=True)
             live = of_counters(item, past, deep=deep)
     return sorted(stored + live, key=lambda finding: finding.invariant)
+
+
+def doubt(item: FlashSaleItem) -> str:
+    """Why an item the caller has locked must not go on; empty if it may."""
+    past = history.of(item)
+    findings = [*_of_records(item, past), *of_counters(item, past, past.claims)]
+    lines = [f.line for f in findings if f.holds is False and f.stops]
+    return next((line for line in lines if not is_known(item.pk, line)), "")
+
+
+def is_known(item_id: int, line: str) -> bool:
+    """Whether a person has let the item go on after it was stopped for exactly this."""
+    log = SaleTransition.objects.filter(item=item_id)
+    resumed = log.filter(from_state=ItemState.PAUSED, to_state=ItemState.LOADED)
+    by_person = resumed.filter(Q(actor__isnull=False) | Q(note=LET_GO_ON))
+    last = by_person.order_by("-pk").values_list("pk", flat=True).first()
+    stops = log.filter(to_state=ItemState.PAUSED, note=line[:200])
+    return last is not None and stops.filter(pk__lt=last).exists()
 
 
 def of_counters(
@@ -114,7 +144,7 @@ def of_counters(
     if not item.is_loaded or item.loaded_at is None:
         return []
     try:
-        if item.state == item.State.RECOVERING:
+        if item.state == ItemState.RECOVERING:
             raise NotLoaded(_("the item is being recovered: %s") % item.doubt)
         with counters.patience(10):
             return _of_counters(item, past, claims, deep)
@@ -264,7 +294,7 @@ def _of_records(item: FlashSaleItem, past: History | None) -> list[Finding]:
         "last_seq": item.last_seq,
     }
     findings = [never_more, _finding(item, 6, not difference, numbers, difference)]
-    if item.state == item.State.SETTLED:
+    if item.state == ItemState.SETTLED:
         bounds = {"left": item.left, "floor": item.floor, "limit": item.limit_per_buyer}
         findings.append(_finding(item, 3, not past.breach, bounds, past.breach))
     return findings
@@ -272,7 +302,7 @@ def _of_records(item: FlashSaleItem, past: History | None) -> list[Finding]:
 
 def _same_position(item: FlashSaleItem, past: History) -> str:
     # Recovery has jumped ahead before the first event of the new life.
-    is_there = past.last_seq == item.last_seq or item.state == item.State.RECOVERING
+    is_there = past.last_seq == item.last_seq or item.state == ItemState.RECOVERING
     if not is_there:
         return _("the last event is %(last)s, the item is at %(here)s") % {
             "last": past.last_seq,

@@ -105,9 +105,15 @@ def recover() -> int:
 def audit_stock() -> str:
     """Check the invariants, pause what violates one, and store the verdict.
 
-    Every tenth minute with all events of every item, else only of the small ones.
+    Every tenth minute with all events of every item, else only of the small ones. Where
+    only Redis is wrong, it is rebuilt, and the item goes on.
     """
     run = audit.run(deep=timezone.now().minute % 10 == 0 or None)
+    for item_id, doubt in audit.to_rebuild(run).items():
+        try:
+            recovery.recover(item_id, doubt=doubt)
+        except (NotLoaded, Unsure) as error:
+            logger.warning("flash item %s waits for recovery: %s", item_id, error)
     if run.verdict != Verdict.HOLDS:
         logger.warning("audit: %s", run.get_verdict_display())
     return str(run.verdict)

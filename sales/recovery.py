@@ -35,7 +35,6 @@ from sales.models import (
     OrderState,
     Payment,
     PaymentState,
-    SaleState,
 )
 
 logger = logging.getLogger(__name__)
@@ -88,12 +87,13 @@ def heal() -> list[Recovered]:
     return recovered
 
 
-def recover(item_id: int) -> Recovered:
+def recover(item_id: int, *, doubt: str = "") -> Recovered:
     """Verify one item and drain its tail, or rebuild it; nobody is admitted meanwhile.
 
-    One at a time by row lock, safe to repeat after a crash at any line.
+    With `doubt`, what the audit has found, it is rebuilt in any case. One at a time by
+    row lock, safe to repeat after a crash at any line.
     """
-    outcome = _look(item_id) or _put_back(item_id)
+    outcome = _look(item_id, doubt) or _put_back(item_id)
     _open(item_id)
     logger.warning("flash item %s: %s; %s", item_id, outcome.found, outcome.done)
     return outcome
@@ -139,7 +139,7 @@ def _locked(item_id: int) -> FlashSaleItem:
 
 
 @transaction.atomic(durable=True)
-def _look(item_id: int) -> Recovered | None:
+def _look(item_id: int, doubt: str = "") -> Recovered | None:
     """What was done for an item that is whole; None if it is to be put back.
 
     Then PostgreSQL has all that could be saved, and a new epoch that Redis lacks.
@@ -149,7 +149,7 @@ def _look(item_id: int) -> Recovered | None:
         return Recovered(item_id, "the item is not loaded", "nothing to do")
     if item.state == ItemState.RECOVERING:
         return None
-    if doubt := _doubt(item):
+    if doubt := doubt or _doubt(item):
         _save_what_is_left(item, doubt)
         return None
     while sync.drain_locked(item):
@@ -486,6 +486,5 @@ def _check_rebuilt(item: FlashSaleItem, s: Snapshot, claims: int) -> None:
 
 
 def _resume_state(item: FlashSaleItem) -> str:
-    """Where a sound item goes; one that was paused stays so."""
-    paused = item.sale.state == SaleState.PAUSED or item.state == ItemState.PAUSED
-    return ItemState.PAUSED if paused else ItemState.LOADED
+    """Where a sound item goes; one that the audit has paused waits for the audit."""
+    return item.state if item.state == ItemState.PAUSED else ItemState.LOADED

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 
 from catalog import stock, thresholds
 from catalog.models import StatusChange, Stock, StockMovement
-from sales import adjustments, audit, checkout, counters, flash, recovery, sync
+from sales import adjustments, audit, checkout, counters, flash, jobs, recovery, sync
 from sales.models import (
     AuditRun,
     FlashEvent,
@@ -184,7 +184,7 @@ def test_a_buyer_whose_units_are_wrong_is_found(sale_redis):
 def test_a_confirmed_claim_that_is_nowhere_is_reported_without_a_pause(sale_redis):
     item, _ = make_lived_item()
     admitted = counters.Admitted(99, 1, 1, False)
-    counters.journal(item.pk, uuid4(), admitted, buyer="g:zoe", quantity=1)
+    counters.journal(item.pk, uuid4(), admitted, epoch=1, buyer="g:zoe", quantity=1)
 
     run = audit.run()
 
@@ -423,6 +423,94 @@ def test_a_run_without_pause_only_says_what_it_found(sale_redis):
 
     assert audit.run(pause=False).verdict == Verdict.DRIFT
     assert claim(item)
+
+
+def test_an_item_goes_on_when_everything_holds_again(sale_redis):
+    item = make_loaded_item()
+    meta = counters.keys(item.pk)[0]
+    sale_redis.hincrby(meta, "left", 1)
+    audit.run()
+    sale_redis.hincrby(meta, "left", -1)
+
+    audit.run(deep=False)
+    with pytest.raises(counters.ClaimRefused, match="paused"):
+        claim(item)  # sums alone are not enough
+    audit.run()
+
+    assert claim(item)
+
+
+def test_a_wrong_redis_is_rebuilt_and_the_sale_goes_on(sale_redis):
+    item, (alice, _bob, _carol) = make_lived_item()
+    meta, claims, *_ = counters.keys(item.pk)
+    sale_redis.hincrby(meta, "left", 1)
+    sale_redis.hincrby(meta, "held", -1)
+    sale_redis.hdel(claims, str(alice))
+
+    assert jobs.audit_stock() == Verdict.DRIFT
+
+    assert counters.snapshot(item.pk).epoch == 2
+    assert claim(item)
+    assert audit.look().verdict == Verdict.HOLDS
+
+
+def test_a_redis_is_not_rebuilt_from_orders_that_are_in_doubt(sale_redis):
+    item, (alice, _bob, _carol) = make_lived_item()
+    Order.objects.filter(pk=alice).update(state=OrderState.HELD)
+
+    assert jobs.audit_stock() == Verdict.DRIFT
+
+    assert counters.snapshot(item.pk).epoch == 1
+    assert FlashSaleItem.objects.get(pk=item.pk).state == ItemState.PAUSED
+
+
+def test_what_somebody_let_go_on_is_not_paused_for_the_same_again(sale_redis):
+    item = make_loaded_item(units=3, limit=1)
+    sale_redis.hset(counters.keys(item.pk)[0], "limit", 2)
+    claim(item, 2)
+    sale_redis.hset(counters.keys(item.pk)[0], "limit", 1)
+    sync.drain(item.pk)
+    audit.run()
+    assert audit.resume_item(item.pk)
+
+    assert audit.run().verdict == Verdict.DRIFT
+
+    assert claim(item, buyer="g:bob")
+
+
+def test_an_item_whose_redis_was_rebuilt_is_paused_for_the_same_again(sale_redis):
+    item, (alice, _bob, _carol) = make_lived_item()
+    Order.objects.filter(pk=alice).update(buyer="g:eve")
+    audit.run()
+    counters.delete(item.pk)
+    recovery.heal()
+
+    audit.run()
+
+    assert FlashSaleItem.objects.get(pk=item.pk).state == ItemState.PAUSED
+
+
+def test_an_item_in_doubt_is_not_settled_until_it_is_put_right(sale_redis):
+    item = make_loaded_item(units=4)
+    order_id = claim(item, 2)
+    pay(order_id)
+    sync.drain(item.pk)
+    Order.objects.filter(pk=order_id).update(state=OrderState.REFUNDED)
+    flash.end(item.sale_id)
+
+    flash.advance()
+    flash.advance()
+    item.refresh_from_db()
+    assert item.state == ItemState.PAUSED
+    assert str(order_id) in item.doubt
+    assert Stock.objects.get(pk=item.product_id).allocated == 2
+
+    Order.objects.filter(pk=order_id).update(state=OrderState.PAID)
+    audit.run()
+    flash.advance()
+    item.refresh_from_db()
+    assert item.state == ItemState.SETTLED
+    assert Stock.objects.get(pk=item.product_id).allocated == 0
 
 
 def test_the_last_verdict_is_kept_and_old_clean_ones_are_not(sale_redis):

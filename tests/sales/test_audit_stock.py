@@ -11,7 +11,7 @@ from django.db import transaction
 
 from catalog import stock
 from catalog.models import StatusChange, Stock, StockMovement
-from sales import counters, flash, ledger, orders, sync
+from sales import audit, counters, flash, ledger, orders, sync
 from sales.models import FlashSaleItem, Order, OrderState
 from tests.catalog.ledger import assert_ledger_explains
 from tests.factories import make_loaded_item, make_product
@@ -186,6 +186,18 @@ def test_what_an_item_in_doubt_has_left_is_not_booked(sale_redis):
     assert status == 1
     assert "differs from its own events; put that right first" in out
     assert Stock.objects.get(pk=item.product_id).allocated == 4
+
+
+def test_an_item_goes_on_when_told_and_only_if_it_was_paused(sale_redis):
+    item = make_loaded_item()
+    out, status = run("--resume", str(item.pk))
+    assert (out, status) == (f"Item {item.pk} is not paused by the audit.", 1)
+
+    audit.pause_item(item.pk, "Invariant 3: too much")
+    out, status = run("--resume", str(item.pk))
+
+    assert out.startswith(f"Item {item.pk} goes on. It was paused because of: Inv")
+    assert flash.claim(item.pk, order_id=uuid4(), buyer="g:alice", quantity=1)
 
 
 def test_a_repair_looks_again_under_the_lock():

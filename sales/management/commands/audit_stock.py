@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from sales import audit, ledger
 from sales.audit import Report
 from sales.invariants import Finding
-from sales.models import Verdict
+from sales.models import FlashSaleItem, Verdict
 
 MARKS = {True: "holds", False: "VIOLATED", None: "not checked"}
 STATUS = {Verdict.HOLDS: 0, Verdict.DRIFT: 1, Verdict.UNKNOWN: 2}
@@ -32,10 +32,19 @@ class Command(BaseCommand):
         parser.add_argument(
             "--yes", action="store_true", help="with --repair: book what is proposed"
         )
+        parser.add_argument(
+            "--resume",
+            type=int,
+            metavar="ITEM",
+            help="let a flash-sale item go on that the audit has paused",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["yes"] and not options["repair"]:
             raise CommandError("--yes says yes to --repair; give both.")
+        if options["resume"] is not None:
+            self._resume(options["resume"])
+            return
         report = audit.look(audit.every_item())
         lines: list[str] = []
         if options["repair"]:
@@ -47,11 +56,20 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(told, indent=2))
         else:
             self._print(report)
-            self.stdout.write("\n".join(lines))
+            for line in lines:
+                self.stdout.write(line)
         if report.verdict != Verdict.HOLDS:
             raise CommandError(_summary(report), returncode=STATUS[report.verdict])
         if not options["json"]:
             self.stdout.write(_summary(report))
+
+    def _resume(self, item_id: int) -> None:
+        item = FlashSaleItem.objects.filter(pk=item_id).first()
+        if item is None or not audit.resume_item(item_id):
+            raise CommandError(f"Item {item_id} is not paused by the audit.")
+        self.stdout.write(
+            f"Item {item_id} goes on. It was paused because of: {item.doubt}"
+        )
 
     def _print(self, report: Report) -> None:
         for subject, findings in groupby(report.findings, lambda f: f.subject):
@@ -65,7 +83,8 @@ class Command(BaseCommand):
         style = self.style.ERROR if finding.holds is False else str
         self.stdout.write(style(mark) + finding.sentence)
         if finding.numbers:
-            numbers = ", ".join(f"{n} {v}" for n, v in finding.numbers.items())
+            pairs = finding.numbers.items()
+            numbers = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in pairs)
             self.stdout.write(" " * 18 + numbers)
         if finding.first_difference:
             self.stdout.write(style(" " * 18 + finding.first_difference))
