@@ -21,6 +21,7 @@ from shop.supervisor import Supervisor
 
 MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
 READY_WITHIN = 120  # seconds
+MOST_WEB_PROCESSES = 8  # with 4 threads each; PostgreSQL has 100 connections
 READY = """
 Holdfast is ready.
 
@@ -167,7 +168,8 @@ def environment(data_dir: Path, port: int) -> dict[str, str]:
 def processes(port: int) -> dict[str, list[str]]:
     """The commands of the demo, the same as in docker-compose.yml."""
     web = [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws"]
-    web += ["--workers", str(os.cpu_count() or 1), "--blocking-threads", "4"]
+    workers = min(os.cpu_count() or 1, MOST_WEB_PROCESSES)
+    web += ["--workers", str(workers), "--blocking-threads", "4"]
     web += ["--respawn-failed-workers", "--host", "127.0.0.1", "--port", str(port)]
     quick = ["--skip-checks", "--verbosity", "0"]
     return {
