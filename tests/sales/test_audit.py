@@ -7,6 +7,7 @@ from threading import Event
 from uuid import uuid4
 
 import pytest
+import redis
 from django.db import connection, transaction
 
 from catalog import stock, thresholds
@@ -181,10 +182,13 @@ def test_a_buyer_whose_units_are_wrong_is_found(sale_redis):
     assert "buyer g:dan owns 0 units in Redis, 1" in violated(audit.look())[7]
 
 
-def test_a_confirmed_claim_that_is_nowhere_is_reported_without_a_pause(sale_redis):
+def test_a_confirmed_claim_that_is_nowhere_is_reported_without_a_pause(
+    sale_redis, settings
+):
     item, _ = make_lived_item()
-    admitted = counters.Admitted(99, 1, 1, False)
-    counters.journal(item.pk, uuid4(), admitted, epoch=1, buyer="g:zoe", quantity=1)
+    with redis.Redis.from_url(settings.QUEUE_REDIS_URL) as queue:
+        note = str(counters.StoredClaim("held", "g:zoe", 1, 1, 99, 1, False))
+        queue.hset(f"flash:{{{item.pk}}}:journal", str(uuid4()), note)
 
     run = audit.run()
 
