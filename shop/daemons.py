@@ -162,6 +162,10 @@ class Server:
         except subprocess.TimeoutExpired:
             self.kill()
         self._process = None
+        sockets = _socket_directory(self.directory)
+        if sockets != self.directory:
+            with suppress(OSError):
+                sockets.rmdir()
 
     def kill(self) -> None:
         """End the server at once, as a crash would."""

@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import unquote
 
 import psutil
 import psycopg2
@@ -205,6 +206,9 @@ def test_long_and_odd_paths(tmp_path, client):
         assert execute(env["DATABASE_URL"], "SELECT 1") == [(1,)]
         assert client(env["SALE_REDIS_URL"]).ping()
         assert client(env["CACHE_REDIS_URL"]).ping()
+        sockets = Path(unquote(env["DATABASE_URL"].partition("?host=")[2]))
+        assert sockets.exists()
+    assert not sockets.exists()
 
 
 def test_acknowledged_writes_survive_a_kill(tmp_path, client):
