@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -229,7 +229,28 @@ def follow_payments(now: datetime) -> int:
     moved = _each(waiting, follow)
     moved += _each(owed, _send_back)
     moved += _each(silent, lambda payment: finish(payment.pk, PaymentState.DECLINED))
-    return moved
+    return moved + _release_forgotten(old)
+
+
+def _release_forgotten(old: datetime) -> int:
+    """Release flash orders that are in payment with nobody paying; a safety net."""
+    alive = Payment.objects.filter(
+        order=OuterRef("pk"), state__in=[PaymentState.PENDING, PaymentState.PAID]
+    )
+    forgotten = Order.objects.filter(
+        ~Exists(alive),
+        state=OrderState.PAYING,
+        flash_item__has_keys=True,
+        expires_at__lt=old,
+    )
+    released = 0
+    for order in forgotten:
+        try:
+            _release_declined(order)
+            released += 1
+        except (NotLoaded, Unsure) as error:
+            logger.warning("order %s waits: %s", order.pk, error)
+    return released
 
 
 def _each(found: QuerySet[Payment], step: Callable[[Payment], object]) -> int:
@@ -266,7 +287,7 @@ def cancel(order_id: UUID, *, actor: "User | None" = None) -> None:
         raise NotPossible(
             _("Payment has begun; this order can be refunded, not cancelled.")
         ) from error
-    counters.forget_journal(item.pk, [str(claim_id)])  # nobody is to get it back
+    _note(item, claim_id, OrderState.CANCELLED)
 
 
 def claim_again(order_id: UUID) -> counters.Admitted:
@@ -276,11 +297,13 @@ def claim_again(order_id: UUID) -> counters.Admitted:
     """
     item, claim_id = _claim_of(order_id, Order.objects.filter(pk=order_id).first())
     try:
-        return counters.reclaim(
+        admitted = counters.reclaim(
             item.pk, epoch=item.epoch, order_id=claim_id, target="held"
         )
     except StepRefused as error:
         raise NotPossible(_("This order cannot be held again.")) from error
+    _note(item, claim_id, OrderState.HELD)
+    return admitted
 
 
 def refund(
@@ -295,9 +318,10 @@ def refund(
         _refund_flash(order, restock=restock, actor=actor, note=note)
     else:
         orders.refund(order_id, restock=restock, actor=actor, note=note)
-    for payment in Payment.objects.filter(order=order, state=PaymentState.PAID):
-        _send_back(payment)
     order.refresh_from_db()
+    if order.state == OrderState.REFUNDED:  # else the next tick sends it
+        for payment in Payment.objects.filter(order=order, state=PaymentState.PAID):
+            _send_back(payment)
     return order
 
 
@@ -370,6 +394,13 @@ def _claim_of(order_id: UUID, order: Order | None) -> tuple[FlashSaleItem, UUID]
     if pending is None:
         raise Order.DoesNotExist(order_id)
     return FlashSaleItem.objects.get(pk=pending.item_id), order_id
+
+
+def _note(item: FlashSaleItem, claim_id: UUID, state: str) -> None:
+    """Note a claim's new state for recovery, before its buyer is told of it."""
+    stored = counters.find(item.pk, claim_id)
+    if stored is not None and stored.state == state:
+        counters.journal(item.pk, claim_id, stored, epoch=item.epoch)
 
 
 def _begin_flash(order: Order) -> None:

@@ -147,6 +147,18 @@ class Admitted:
     replayed: bool = False
     state: str = "held"
 
+    def stored(self, *, buyer: str, quantity: int) -> "StoredClaim":
+        """The claim as Redis keeps it."""
+        return StoredClaim(
+            self.state,
+            buyer,
+            quantity,
+            self.expires_at,
+            self.seq,
+            self.left,
+            self.flipped,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -611,25 +623,39 @@ def delete(item_id: int) -> None:
 # -- The journal ------------------------------------------------------------------
 # A second note of each admitted claim, on the queue's server, until it is drained: so
 # that a claim somebody was told about outlives even the loss of the whole sale Redis.
+# Recovery closes the notebook of an epoch before it reads it, so a claim is either
+# read there or its note is refused and its buyer is not told.
+
+NOTE = """
+local closed = redis.call("HGET", KEYS[1], "_closed")
+if closed and tonumber(closed) >= tonumber(ARGV[1]) then return 0 end
+redis.call("HSET", KEYS[1], ARGV[2], ARGV[3])
+return 1
+"""
 
 
-def journal(
-    item_id: int, order_id: UUID, admitted: Admitted, *, buyer: str, quantity: int
-) -> None:
-    """Note an admitted claim before its buyer is told. A failure is only logged."""
-    stored = StoredClaim(
-        admitted.state,
-        buyer,
-        quantity,
-        admitted.expires_at,
-        admitted.seq,
-        admitted.left,
-        admitted.flipped,
-    )
+def journal(item_id: int, order_id: UUID, claim: StoredClaim, *, epoch: int) -> None:
+    """Note what a claim's buyer is about to be told. A failure is only logged.
+
+    Raises Unsure when the item has been rebuilt since: the claim may be lost.
+    """
     try:
-        _journal().hset(_journal_key(item_id), str(order_id), str(stored))
+        is_noted = _journal().eval(
+            NOTE, 1, _journal_key(item_id), str(epoch), str(order_id), str(claim)
+        )
     except RedisError as error:
         logger.warning("claim %s is not in the journal: %s", order_id, error)
+        return
+    if not is_noted:
+        raise Unsure(f"item {item_id} was rebuilt meanwhile")
+
+
+def close_journal(item_id: int, epoch: int) -> None:
+    """Refuse notes of this epoch and of older ones from here on."""
+    try:
+        _journal().hset(_journal_key(item_id), "_closed", str(epoch))
+    except RedisError as error:
+        logger.warning("the journal of item %s stays open: %s", item_id, error)
 
 
 def journaled(item_id: int) -> dict[UUID, StoredClaim]:
@@ -639,7 +665,11 @@ def journaled(item_id: int) -> dict[UUID, StoredClaim]:
     except RedisError as error:
         logger.warning("the journal of item %s cannot be read: %s", item_id, error)
         return {}
-    return {UUID(order_id): StoredClaim.parse(text) for order_id, text in rows.items()}
+    return {
+        UUID(order_id): StoredClaim.parse(text)
+        for order_id, text in rows.items()
+        if order_id != "_closed"
+    }
 
 
 def forget_journal(item_id: int, order_ids: Sequence[str]) -> None:

@@ -254,37 +254,39 @@ def claim(item_id: int, *, order_id: UUID, buyer: str, quantity: int) -> Admitte
     answer was lost (ask again with the same order id).
     """
     try:
-        admitted = _claim(item_id, order_id, buyer, quantity)
+        epoch, admitted = _claim(item_id, order_id, buyer, quantity)
     except NotLoaded:
         _refuse_if_not_running(item_id)
         raise
     # Repeats too: the first answer may have been lost before it was noted.
     if admitted.state == "held":
-        counters.journal(item_id, order_id, admitted, buyer=buyer, quantity=quantity)
+        stored = admitted.stored(buyer=buyer, quantity=quantity)
+        counters.journal(item_id, order_id, stored, epoch=epoch)
     return admitted
 
 
-def _claim(item_id: int, order_id: UUID, buyer: str, quantity: int) -> Admitted:
+def _claim(
+    item_id: int, order_id: UUID, buyer: str, quantity: int
+) -> tuple[int, Admitted]:
+    """The epoch under which the claim was admitted, and the answer."""
     known = item_id in _epochs
     try:
-        return counters.claim(
-            item_id,
-            epoch=_epoch(item_id),
-            order_id=order_id,
-            buyer=buyer,
-            quantity=quantity,
-        )
+        return _claim_once(item_id, order_id, buyer, quantity)
     except counters.WrongEpoch:
         _epochs.pop(item_id, None)
         if not known:
             raise
-    return counters.claim(
-        item_id,
-        epoch=_epoch(item_id),
-        order_id=order_id,
-        buyer=buyer,
-        quantity=quantity,
+    return _claim_once(item_id, order_id, buyer, quantity)
+
+
+def _claim_once(
+    item_id: int, order_id: UUID, buyer: str, quantity: int
+) -> tuple[int, Admitted]:
+    epoch = _epoch(item_id)
+    admitted = counters.claim(
+        item_id, epoch=epoch, order_id=order_id, buyer=buyer, quantity=quantity
     )
+    return epoch, admitted
 
 
 def _epoch(item_id: int) -> int:

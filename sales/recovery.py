@@ -28,7 +28,16 @@ from django.utils import timezone
 from catalog import stock
 from sales import counters, flash, floors, sync
 from sales.counters import NotLoaded, Snapshot, StoredClaim
-from sales.folding import COUNTERS, HELD, PAID, Claimed, Counters, Entry
+from sales.folding import (
+    CANCELLED,
+    COUNTERS,
+    EXPIRED,
+    HELD,
+    PAID,
+    Claimed,
+    Counters,
+    Entry,
+)
 from sales.models import (
     FlashSaleItem,
     ItemState,
@@ -343,31 +352,47 @@ def _drain_what_is_sure(item: FlashSaleItem) -> int:
 
 def _from_journal(item: FlashSaleItem) -> int:
     """Record claims that buyers were told about and that only the journal knows."""
+    counters.close_journal(item.pk, item.epoch)
     noted = counters.journaled(item.pk)
     known = sync.claims_of(item, noted)
     entries: list[Entry] = []
     left = item.left
-    for order_id, stored in sorted(noted.items(), key=lambda pair: pair[1].seq):
-        if order_id in known:
-            continue
-        if stored.quantity > left:
+    steps = [(_lost_steps(known.get(pk), note), pk, note) for pk, note in noted.items()]
+    # What is released first may be what a later claim got.
+    for kinds, order_id, stored in sorted(
+        steps, key=lambda step: (step[0] != ["release"], step[2].seq)
+    ):
+        if kinds[:1] in (["claim"], ["reclaim"]) and stored.quantity > left:
             logger.error("claim %s from the journal finds no units", order_id)
             continue
-        left -= stored.quantity
-        entries.append(
-            _entry(
-                item,
-                len(entries),
-                "claim",
-                order_id,
-                stored.buyer,
-                stored.quantity,
-                expires_at=stored.expires_at,
-                at=stored.expires_at - flash.hold_milliseconds(),
+        for kind in kinds:
+            left += stored.quantity if kind == "release" else -stored.quantity
+            entries.append(
+                _entry(
+                    item,
+                    len(entries),
+                    kind,
+                    order_id,
+                    stored.buyer,
+                    stored.quantity,
+                    expires_at=stored.expires_at if kind != "release" else None,
+                    reason=stored.state,
+                )
             )
-        )
     _record(item, entries)
     return len(entries)
+
+
+def _lost_steps(known: Claimed | None, noted: StoredClaim) -> list[str]:
+    """The steps a noted claim took that are not recorded."""
+    is_cancelled = noted.state == CANCELLED
+    if known is None:
+        return ["claim", "release"] if is_cancelled else ["claim"]
+    if is_cancelled:
+        same_hold = known.expires_at == noted.expires_at
+        return ["release"] if known.state == HELD and same_hold else []
+    released = known.state in (EXPIRED, CANCELLED)
+    return ["reclaim"] if released and noted.expires_at > known.expires_at else []
 
 
 def _from_payments(item: FlashSaleItem) -> int:
@@ -414,10 +439,10 @@ def _proven(claimed: Claimed, payments: Sequence[Payment]) -> list[str]:
         return ["refund"] if PaymentState.REFUNDED in by_state and not paid else []
     begin = ["begin"] if claimed.state == HELD else []
     if paid:
-        return [*begin, "confirm"] if paid.handled_at else begin
+        return [*begin, "confirm"]
     if PaymentState.PENDING in by_state:
         return begin
-    if declined and declined.handled_at:
+    if declined:
         held_since = claimed.expires_at - flash.hold_milliseconds()
         held_again = sync.milliseconds(declined.created_at) < held_since
         return [] if begin and held_again else [*begin, "release"]
@@ -433,20 +458,20 @@ def _entry(
     quantity: int,
     *,
     expires_at: int | None = None,
-    at: int | None = None,
     reason: str = "",
 ) -> Entry:
     """An event that PostgreSQL writes itself, because Redis lost it."""
+    now = sync.milliseconds(timezone.now())
     return Entry(
         seq=item.last_seq + 1 + offset,
         epoch=item.epoch,
         kind=kind,
-        at=at or sync.milliseconds(timezone.now()),
+        at=expires_at - flash.hold_milliseconds() if expires_at else now,
         order_id=order_id,
         buyer=buyer,
         quantity=quantity,
         expires_at=expires_at,
-        details={"reason": reason, "source": "recovery"},
+        details={"reason": reason, "target": HELD, "source": "recovery"},
     )
 
 

@@ -702,6 +702,10 @@ class TestFence:
 class TestServer:
     """What a caller is told when the server is slow, gone, full or a replica."""
 
+    @pytest.fixture(autouse=True)
+    def _impatient(self, settings):
+        settings.SALE_REDIS_TIMEOUT_MS = 300
+
     def test_a_lost_answer_is_unsure_and_never_sent_again(self, own_sale_redis):
         make_counters(units=10)
         order_id = uuid4()
@@ -893,19 +897,15 @@ class TestJournal:
     def note(self):
         order_id = uuid4()
         admitted = claim(2, order_id=order_id)
-        counters.journal(ITEM, order_id, admitted, buyer="g:alice", quantity=2)
-        return order_id, admitted
+        stored = admitted.stored(buyer="g:alice", quantity=2)
+        counters.journal(ITEM, order_id, stored, epoch=1)
+        return order_id, stored
 
     def test_a_noted_claim_outlives_the_sale_redis(self, sale_redis):
         make_counters()
-        order_id, admitted = self.note()
+        order_id, stored = self.note()
         sale_redis.flushall()
-
-        noted = counters.journaled(ITEM)
-
-        assert noted.keys() == {order_id}
-        assert noted[order_id].seq == admitted.seq
-        assert noted[order_id].quantity == 2
+        assert counters.journaled(ITEM) == {order_id: stored}
 
     def test_what_is_drained_is_forgotten(self, sale_redis):
         make_counters()
@@ -913,6 +913,19 @@ class TestJournal:
         counters.forget_journal(ITEM, [str(first)])
         counters.forget_journal(ITEM, [])
         assert counters.journaled(ITEM).keys() == {second}
+
+    def test_no_note_is_taken_after_recovery_has_begun_to_read(self, sale_redis):
+        make_counters()
+        order_id, stored = self.note()
+        counters.close_journal(ITEM, 1)
+
+        with pytest.raises(Unsure):
+            self.note()
+
+        assert counters.journaled(ITEM).keys() == {order_id}
+        second = uuid4()
+        counters.journal(ITEM, second, stored, epoch=2)
+        assert counters.journaled(ITEM).keys() == {order_id, second}
 
     def test_a_journal_that_is_gone_refuses_nobody(
         self, sale_redis, settings, tmp_path
