@@ -8,7 +8,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from unfold import decorators
 
-from catalog.models import Stock, StockMovement
+from catalog.models import AlertKind, Stock, StockMovement
 from catalog.status import StockStatus
 
 Column = TypeVar("Column", bound=Callable[..., Any])
@@ -22,6 +22,11 @@ BADGES = {
     StockStatus.IN.value: "success",
     StockStatus.LOW.value: "warning",
     StockStatus.OUT.value: "danger",
+}
+ALERT_BADGES = dict.fromkeys(AlertKind.values, "danger") | {
+    "low": "warning",
+    "back": "success",
+    "sold_out": "info",
 }
 KIND_BADGES = dict.fromkeys(StockMovement.Kind.values, "") | {
     "receipt": "success",
@@ -81,16 +86,22 @@ def moment(name: str, description: Any) -> Any:
 def cause_link(cause: str) -> str:
     """What made a change, in words, with a link to it where there is a page."""
     kind, _colon, rest = cause.partition(":")
-    if kind == "order":
+    if kind == "order" and rest:
         url = reverse("admin:sales_order_change", args=[rest])
         return format_html('<a href="{}">{}</a>', url, _order_number(rest))
-    if kind == "flash":
-        item_id = rest.partition(":")[0]
+    item_id = rest.partition(":")[0]
+    if kind == "flash" and item_id.isdecimal():
         url = reverse("admin:sales_flash_item", args=[item_id])
         return format_html('<a href="{}">{}</a>', url, _("flash sale"))
-    if kind == "thresholds":
-        return _("levels changed")
+    if kind == "thresholds" and rest:
+        return _threshold_link(rest)
     return cause
+
+
+def _threshold_link(batch: str) -> str:
+    url = reverse("admin:catalog_thresholdchange_changelist")
+    text = _("levels changed")
+    return format_html('<a href="{}?batch={}">{}</a>', url, batch, text)
 
 
 def _order_number(order_id: str) -> str:

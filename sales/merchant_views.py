@@ -13,12 +13,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from catalog.columns import BADGES
-from catalog.models import Product, StatusChange, Stock
+from catalog.models import Alert, Product, StatusChange, Stock
 from catalog.status import StockStatus
-from sales import desk, jobs
+from sales import audit, desk, jobs
 from sales.models import FlashSale, FlashSaleItem, ItemState, SaleState
 
 RECENT = 8
+VERDICT_BADGES = {"holds": "success", "drift": "danger", "unknown": "warning"}
 STOP_POLLING = 286
 STILL = (SaleState.DRAFT, SaleState.SETTLED, SaleState.CANCELLED)
 
@@ -58,6 +59,10 @@ def _overview(request: HttpRequest) -> dict[str, Any]:
         context["unsynced"] = sum(sale.unsynced for sale in sales)
         context["oldest_unsynced"] = desk.oldest_unsynced(sales)
         context["queues"] = jobs.queues()
+        context["last_audit"] = audit.latest()
+    if user.has_perm("catalog.view_alert"):
+        alerts = Alert.objects.filter(seen_at=None).select_related("product")
+        context["alerts"] = list(alerts[:RECENT])
     return context
 
 
@@ -145,6 +150,21 @@ def live(request: HttpRequest, sale_id: int) -> HttpResponse:
     context = {"now": now, "transitions": log.order_by("-pk")[:10]}
     status = STOP_POLLING if now.sale.state in STILL else 200
     return render(request, "merchant/_flash_live.html", context, status=status)
+
+
+@require_safe
+@permission_required("sales.view_flashsale", raise_exception=True)
+def audit_sale(request: HttpRequest, sale_id: int) -> HttpResponse:
+    """Check the invariants of one sale now; changes nothing and stops nobody."""
+    if not FlashSale.objects.filter(pk=sale_id).exists():
+        raise Http404(_("This sale is gone. Go back to the list of sales."))
+    report = audit.of_sale(sale_id)
+    context = {
+        "report": report.as_json(),
+        "verdict": report.verdict.label,
+        "verdict_type": VERDICT_BADGES[report.verdict.value],
+    }
+    return render(request, "merchant/_findings.html", context)
 
 
 @require_safe

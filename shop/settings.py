@@ -161,6 +161,14 @@ SHOP_PRELOAD_LEAD_SECONDS = env_int("SHOP_PRELOAD_LEAD_SECONDS", 900)
 SHOP_PAYING_SECONDS = env_int("SHOP_PAYING_SECONDS", 1800, minimum=1)
 SHOP_CART_DAYS = env_int("SHOP_CART_DAYS", 30, minimum=1)
 SHOP_TEST_GATEWAY = env_bool("SHOP_TEST_GATEWAY", LOCAL)
+STRIPE_SECRET_KEY = env_str("STRIPE_SECRET_KEY", "")
+STRIPE_WEBHOOK_SECRET = env_str(
+    "STRIPE_WEBHOOK_SECRET", None if STRIPE_SECRET_KEY else ""
+)
+STRIPE_API_BASE = env_url(
+    "STRIPE_API_BASE", "https://api.stripe.com", ["https", "http"]
+).rstrip("/")
+STRIPE_PAGES = ["https://checkout.stripe.com"] if STRIPE_SECRET_KEY else []
 SHOP_RATE_LIMITS = env_bool("SHOP_RATE_LIMITS", True)
 SHOP_METRICS_TOKEN = env_str("SHOP_METRICS_TOKEN", "")
 SHOP_TOKEN_DAYS = env_int("SHOP_TOKEN_DAYS", 30, minimum=1)
@@ -333,7 +341,8 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
         "img-src": [SELF, "data:"],
         "object-src": [NONE],
         "base-uri": [SELF],
-        "form-action": [SELF],
+        # Chromium follows a form through its redirects, so to the payment page.
+        "form-action": [SELF, *STRIPE_PAGES],
         "frame-ancestors": [NONE],
     },
 }
@@ -371,6 +380,20 @@ LOGGING = {
 SIMPLE_HISTORY_REVERT_DISABLED = True
 IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT = True
 
+
+def menu(title: Any, icon: str, page: str) -> dict[str, Any]:
+    """A line of the dashboard's menu; a model's list is for those who may view it."""
+    if ":" in page:
+        return {"title": title, "icon": icon, "link": reverse_lazy(page)}
+    app, model = page.split(".")
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{app}_{model}_changelist"),
+        "permission": lambda request: request.user.has_perm(f"{app}.view_{model}"),
+    }
+
+
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": SHOP_NAME,
     "SITE_HEADER": SHOP_NAME,
@@ -395,71 +418,46 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": _("Stock"),
                 "items": [
-                    {
-                        "title": _("Dashboard"),
-                        "icon": "dashboard",
-                        "link": reverse_lazy("admin:index"),
-                    },
-                    {
-                        "title": _("Stock desk"),
-                        "icon": "inventory_2",
-                        "link": reverse_lazy("admin:catalog_stock_changelist"),
-                    },
-                    {
-                        "title": _("Products"),
-                        "icon": "sell",
-                        "link": reverse_lazy("admin:catalog_product_changelist"),
-                    },
-                    {
-                        "title": _("Categories"),
-                        "icon": "category",
-                        "link": reverse_lazy("admin:catalog_category_changelist"),
-                    },
-                    {
-                        "title": _("Ledger"),
-                        "icon": "receipt_long",
-                        "link": reverse_lazy("admin:catalog_stockmovement_changelist"),
-                    },
-                    {
-                        "title": _("Status changes"),
-                        "icon": "swap_vert",
-                        "link": reverse_lazy("admin:catalog_statuschange_changelist"),
-                    },
+                    menu(_("Dashboard"), "dashboard", "admin:index"),
+                    menu(_("Stock desk"), "inventory_2", "catalog.stock"),
+                    menu(_("Products"), "sell", "catalog.product"),
+                    menu(_("Categories"), "category", "catalog.category"),
+                    menu(_("Store defaults"), "settings", "catalog.store"),
                 ],
             },
             {
                 "title": _("Sales"),
                 "items": [
-                    {
-                        "title": _("Flash sales"),
-                        "icon": "bolt",
-                        "link": reverse_lazy("admin:sales_flashsale_changelist"),
-                    },
-                    {
-                        "title": _("Orders"),
-                        "icon": "shopping_bag",
-                        "link": reverse_lazy("admin:sales_order_changelist"),
-                    },
+                    menu(_("Flash sales"), "bolt", "sales.flashsale"),
+                    menu(_("Orders"), "shopping_bag", "sales.order"),
+                ],
+            },
+            {
+                "title": _("What happened"),
+                "items": [
+                    menu(_("Ledger"), "receipt_long", "catalog.stockmovement"),
+                    menu(_("Status changes"), "swap_vert", "catalog.statuschange"),
+                    menu(_("Level changes"), "tune", "catalog.thresholdchange"),
+                    menu(_("Alerts"), "notifications", "catalog.alert"),
+                    menu(_("Audits"), "verified", "sales.auditrun"),
                 ],
             },
             {
                 "title": _("Operations"),
                 "separator": True,
                 "items": [
-                    {
-                        "title": _("Store defaults"),
-                        "icon": "settings",
-                        "link": reverse_lazy("admin:catalog_store_changelist"),
-                    },
-                    {
-                        "title": _("Users"),
-                        "icon": "person",
-                        "link": reverse_lazy("admin:auth_user_changelist"),
-                    },
+                    menu(_("Alert rules"), "mail", "catalog.alertrule"),
+                    menu(_("Webhooks"), "webhook", "catalog.webhookendpoint"),
+                    menu(_("Deliveries"), "send", "catalog.webhookdelivery"),
+                    menu(_("Users"), "person", "auth.user"),
+                    menu(_("Roles"), "badge", "auth.group"),
                     {
                         "title": _("Jobs and queues"),
                         "icon": "memory",
                         "link": reverse_lazy("admin:django_rq_dashboard_changelist"),
+                        "permission": lambda request: request.user.has_perm(
+                            "django_rq.admin"
+                        ),
                     },
                 ],
             },

@@ -9,6 +9,8 @@ from django.db import migrations
 
 VIEW = {
     "catalog": [
+        "view_alert",
+        "view_alertrule",
         "view_category",
         "view_product",
         "view_stock",
@@ -18,6 +20,7 @@ VIEW = {
         "view_thresholdchange",
     ],
     "sales": [
+        "view_auditrun",
         "view_flashsale",
         "view_flashsaleitem",
         "view_order",
@@ -31,6 +34,7 @@ EDIT_STOCK = {
     "catalog": [
         "add_category",
         "add_product",
+        "change_alert",
         "change_category",
         "change_product",
         "change_stock",
@@ -48,7 +52,17 @@ OWN = {
         "view_user",
         "view_group",
     ],
-    "catalog": ["delete_category"],
+    "catalog": [
+        "add_alertrule",
+        "change_alertrule",
+        "delete_alertrule",
+        "add_webhookendpoint",
+        "change_webhookendpoint",
+        "delete_webhookendpoint",
+        "view_webhookendpoint",
+        "view_webhookdelivery",
+        "delete_category",
+    ],
     "django_rq": ["admin"],
 }
 ROLES = {

@@ -5,14 +5,18 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from catalog import stock, thresholds
+from catalog import alerts, stock, thresholds
 from catalog.models import (
+    AlertRule,
     Category,
+    OutboxEvent,
     Product,
     StatusChange,
     StockMovement,
     Store,
     ThresholdChange,
+    WebhookDelivery,
+    WebhookEndpoint,
 )
 from tests.factories import make_category, make_product, make_staff
 
@@ -609,13 +613,15 @@ def test_store_defaults_rewrite_every_heir(admin_client):
 # -- Ledgers ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", ["stockmovement", "statuschange"])
+@pytest.mark.parametrize("model", ["stockmovement", "statuschange", "thresholdchange"])
 def test_ledger_can_be_read_and_by_nobody_changed(admin_client, model):
     pot = make_product(on_hand=1)
     thresholds.change({pot.pk: thresholds.Levels(safety_threshold=1)})
-    row = {"stockmovement": StockMovement, "statuschange": StatusChange}[
-        model
-    ].objects.latest("pk")
+    row = {
+        "stockmovement": StockMovement,
+        "statuschange": StatusChange,
+        "thresholdchange": ThresholdChange,
+    }[model].objects.latest("pk")
     base = f"/admin/catalog/{model}/"
 
     assert admin_client.get(base).status_code == 200
@@ -658,6 +664,117 @@ def test_ledger_is_searched_by_product(admin_client):
     assert [row.product.name for row in rows] == ["Jug"]
 
 
+def test_level_changes_made_together_are_undone_together(admin_client):
+    pot, jug = make_product("Clay pot", safety_threshold=1), make_product("Jug")
+    levels = thresholds.Levels(safety_threshold=5)
+    batch = thresholds.change({pot.pk: levels, jug.pk: levels})
+    row = ThresholdChange.objects.filter(batch=batch).first()
+
+    url = reverse("admin:catalog_thresholdchange_undo", args=[row.pk])
+    response = admin_client.post(url, follow=True)
+
+    assert "2 of 2 products are back" in response.content.decode()
+    pot.stock.refresh_from_db()
+    jug.stock.refresh_from_db()
+    assert (pot.stock.safety_threshold, jug.stock.safety_threshold) == (1, 0)
+
+
+def test_level_changes_of_one_batch_are_listed_from_a_status_change(admin_client):
+    pot = make_product("Clay pot", on_hand=3)
+    make_product("Jug")
+    thresholds.change({pot.pk: thresholds.Levels(safety_threshold=5)})
+    html = admin_client.get("/admin/catalog/statuschange/").content.decode()
+    batch = ThresholdChange.objects.get().batch
+
+    url = f"/admin/catalog/thresholdchange/?batch={batch}"
+    assert f'href="{url}"' in html
+    assert admin_client.get(url).status_code == 200
+
+
+@pytest.mark.parametrize("cause", ["order:", "flash:x", "thresholds:", "odd", ""])
+def test_odd_causes_do_not_break_the_ledger(admin_client, cause):
+    pot = make_product()
+    stock.receive(pot.pk, 1, note=stock.Note(cause=cause))
+
+    assert admin_client.get("/admin/catalog/stockmovement/").status_code == 200
+
+
+# -- Alerts and webhooks ----------------------------------------------------------
+
+
+def test_alerts_are_marked_as_seen_by_somebody(admin_client, admin_user):
+    alert = alerts.raise_alert("out", "Clay pot is out of stock.")
+
+    admin_client.post(
+        "/admin/catalog/alert/",
+        {"action": "mark_seen", "_selected_action": [alert.pk], "index": "0"},
+    )
+
+    alert.refresh_from_db()
+    assert alert.seen_by == admin_user
+    listed = admin_client.get("/admin/catalog/alert/?seen=no").context["cl"]
+    assert list(listed.result_list) == []
+
+
+def test_alert_rule_takes_several_addresses_and_no_nonsense(admin_client):
+    data = {
+        "kind": "out",
+        "emails": "a@shop.test,b@shop.test",
+        "quiet_minutes": 30,
+        "out_hours": 24,
+        "is_active": "on",
+    }
+    url = "/admin/catalog/alertrule/add/"
+
+    refused = admin_client.post(url, {**data, "emails": "a@shop.test, nobody"})
+    admin_client.post(url, data)
+
+    assert "“nobody” is not an e-mail address" in refused.content.decode()
+    assert AlertRule.objects.get().emails == "a@shop.test, b@shop.test"
+
+
+def test_webhook_endpoint_is_made_with_a_secret_only_its_editors_see(
+    admin_client, viewer
+):
+    owner = make_staff("owner")
+    viewer.force_login(owner)
+    data = {"url": "https://example.org/hook", "kinds": ["order.paid"]}
+
+    viewer.post("/admin/catalog/webhookendpoint/add/", {**data, "is_active": "on"})
+
+    endpoint = WebhookEndpoint.objects.get()
+    page = reverse("admin:catalog_webhookendpoint_change", args=[endpoint.pk])
+    assert endpoint.kinds == ["order.paid"]
+    assert endpoint.secret in viewer.get(page).content.decode()
+    viewer.force_login(make_staff("viewer"))
+    assert viewer.get(page).status_code == 403
+
+
+def test_webhook_test_that_fails_says_what_came_back(admin_client):
+    endpoint = WebhookEndpoint.objects.create(url="http://127.0.0.1:9/hook")
+    url = reverse("admin:catalog_webhookendpoint_send_test", args=[endpoint.pk])
+
+    response = admin_client.post(url)
+
+    assert response.status_code == 422
+    assert "It did not work" in response.content.decode()
+
+
+def test_failed_delivery_is_sent_again(admin_client):
+    endpoint = WebhookEndpoint.objects.create(url="http://127.0.0.1:9/hook")
+    event = OutboxEvent.objects.create(kind="order.paid", data={})
+    delivery = WebhookDelivery.objects.create(
+        event=event, endpoint=endpoint, state="failed"
+    )
+    url = reverse("admin:catalog_webhookdelivery_send_again", args=[delivery.pk])
+
+    assert admin_client.get("/admin/catalog/webhookdelivery/").status_code == 200
+    admin_client.post(url)
+
+    delivery.refresh_from_db()
+    assert delivery.state == "pending"
+
+
 # -- Who may what -----------------------------------------------------------------
 
 POSTS = [
@@ -673,6 +790,8 @@ POSTS = [
     ("catalog_category_change", True),
     ("catalog_category_delete", True),
     ("catalog_store_change", True),
+    ("catalog_alertrule_add", False),
+    ("catalog_webhookendpoint_add", False),
 ]
 PAGES = [
     "product",
@@ -680,6 +799,9 @@ PAGES = [
     "category",
     "stockmovement",
     "statuschange",
+    "thresholdchange",
+    "alert",
+    "alertrule",
 ]
 
 

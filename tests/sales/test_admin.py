@@ -7,7 +7,8 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from sales import checkout, counters, desk, flash, orders, sync
+from catalog import alerts
+from sales import audit, checkout, counters, desk, flash, orders, sync
 from sales.models import FlashSale, Order, SaleState
 from tests.factories import (
     make_item,
@@ -377,6 +378,33 @@ def test_bar_parts_sum_up_to_the_units(sale_redis):
     assert sum(percent for _name, _units, percent in item_now.bar) == 100
 
 
+@pytest.mark.redis
+@pytest.mark.django_db(transaction=True)  # the audit wants one moment
+def test_audit_of_a_sale_shows_each_invariant_with_its_verdict(
+    admin_client, sale_redis
+):
+    item = make_loaded_item(units=5)
+    flash.claim(item.pk, order_id=uuid4(), buyer="g:1", quantity=2)
+
+    html = admin_client.get(sale_page(item.sale, "audit")).content.decode()
+
+    assert "Everything holds" in html
+    assert "units 5" in html
+
+
+@pytest.mark.redis
+@pytest.mark.django_db(transaction=True)  # the audit wants one moment
+def test_audit_runs_are_listed_and_read_only(admin_client, sale_redis):
+    make_loaded_item(units=5)
+    run = audit.run()
+    page = reverse("admin:sales_auditrun_change", args=[run.pk])
+
+    assert admin_client.get("/admin/sales/auditrun/").status_code == 200
+    assert "Everything holds" in admin_client.get(page).content.decode()
+    assert admin_client.post(page).status_code == 403
+    assert "Everything holds" in admin_client.get("/admin/").content.decode()
+
+
 # -- First page -------------------------------------------------------------------
 
 
@@ -418,6 +446,18 @@ def test_first_page_chart_counts_orders_by_channel(admin_client):
         flash_orders, shop_orders = json.loads(context["chart"])["datasets"]
         assert sum(shop_orders["data"]) == 2
         assert sum(flash_orders["data"]) == 0
+
+
+@pytest.mark.redis
+def test_first_page_shows_alerts_until_they_are_seen(admin_client, sale_redis):
+    alert = alerts.raise_alert("out", "Clay pot is out of stock.")
+
+    assert alert.text in admin_client.get("/admin/").content.decode()
+    admin_client.post(
+        "/admin/catalog/alert/?seen=no",
+        {"action": "mark_seen", "_selected_action": [alert.pk], "index": "0"},
+    )
+    assert alert.text not in admin_client.get("/admin/").content.decode()
 
 
 def test_order_counts_have_no_gaps_and_end_now():

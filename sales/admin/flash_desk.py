@@ -1,39 +1,30 @@
-"""Flash sales and orders in the dashboard; every step is a call of a service."""
+"""The flash-sale desk: plan a sale, then watch and steer it."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-from uuid import UUID
+from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.db import IntegrityError, models, transaction
 from django.db.models import Count, Sum
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.urls import URLPattern, path
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from import_export.admin import ExportMixin
 from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import (
     ChoicesDropdownFilter,
-    DropdownFilter,
     RangeDateTimeFilter,
 )
-from unfold.contrib.import_export.forms import ExportForm
 from unfold.dataclasses import UnfoldAction
 from unfold.enums import ActionVariant
 
-from catalog import stock
-from catalog.admin import actor_of
 from catalog.columns import display, moment
 from catalog.merchant_forms import DialogForm
-from catalog.merchant_views import button
-from catalog.templatetags.money import money
-from sales import adjustments, checkout, flash, merchant_views, recovery
-from sales.counters import NotLoaded, Unsure
-from sales.exports import OrderResource
+from catalog.merchant_views import actor_of, button
+from sales import adjustments, flash, merchant_views, recovery
+from sales.admin.steps import attempt, for_state
 from sales.merchant_forms import (
     CloneForm,
     ClosingForm,
@@ -41,11 +32,9 @@ from sales.merchant_forms import (
     ItemFormSet,
     LimitForm,
     PriceForm,
-    RefundForm,
     UnitsForm,
 )
-from sales.models import FlashSale, FlashSaleItem, Order, OrderState, SaleState
-from sales.orders import NotPossible
+from sales.models import FlashSale, FlashSaleItem, SaleState
 
 SALE_BADGES = dict.fromkeys(SaleState.values, "") | {
     SaleState.SCHEDULED.value: "info",
@@ -53,14 +42,6 @@ SALE_BADGES = dict.fromkeys(SaleState.values, "") | {
     SaleState.LIVE.value: "success",
     SaleState.PAUSED.value: "warning",
     SaleState.CANCELLED.value: "danger",
-}
-ORDER_BADGES = {
-    OrderState.HELD.value: "info",
-    OrderState.PAYING.value: "info",
-    OrderState.PAID.value: "success",
-    OrderState.REFUNDED.value: "warning",
-    OrderState.EXPIRED.value: "danger",
-    OrderState.CANCELLED.value: "danger",
 }
 EDITABLE = (SaleState.DRAFT, SaleState.SCHEDULED)
 RUNNING = flash.RUNNING
@@ -77,50 +58,6 @@ BUTTONS = {
     "change_closing": RUNNING,
     "clone": tuple(SaleState),
 }
-ORDER_BUTTONS = {
-    "cancel": (OrderState.HELD,),
-    "refund": (OrderState.PAID,),
-}
-Result = TypeVar("Result")
-
-
-def attempt(form: DialogForm, step: Callable[[], Result]) -> Result | None:
-    """Run a service's step; a refusal becomes a sentence on the form, and None."""
-    try:
-        return step()
-    except NotPossible as refusal:
-        form.add_error(None, str(refusal))
-    except stock.InsufficientStock as refusal:
-        left = refusal.shortages[0].sellable
-        sentence = ngettext(
-            "Only %(left)s unit is available in the shop.",
-            "Only %(left)s units are available in the shop.",
-            left,
-        )
-        form.add_error(None, sentence % {"left": left})
-    except (NotLoaded, Unsure):
-        form.add_error(
-            None,
-            _(
-                "The sale's counters did not answer, so nothing is certain yet. Look "
-                "at the live numbers, then try again; repeating is safe."
-            ),
-        )
-    return None
-
-
-def for_state(
-    actions: list[UnfoldAction], prefix: str, state: str | None, table: dict[str, Any]
-) -> list[UnfoldAction]:
-    """The buttons that make sense in a state."""
-    return [
-        action
-        for action in actions
-        if state in table[action.action_name.removeprefix(prefix)]
-    ]
-
-
-# -- Flash sales ------------------------------------------------------------------
 
 
 class FlashSaleItemInline(TabularInline):  # type: ignore[misc]
@@ -239,6 +176,11 @@ class FlashSaleAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]
                 "<int:sale_id>/live/",
                 view(merchant_views.live),
                 name="sales_flashsale_live",
+            ),
+            path(
+                "<int:sale_id>/audit/",
+                view(merchant_views.audit_sale),
+                name="sales_flashsale_audit",
             ),
             path(
                 "item/<int:item_id>/",
@@ -563,199 +505,3 @@ def _copy(sale: FlashSale, typed: dict[str, Any]) -> FlashSale:
             closes_at=copy.closes_at,
         )
     return copy
-
-
-# -- Orders -----------------------------------------------------------------------
-
-
-class ChannelFilter(DropdownFilter):  # type: ignore[misc]
-    title = gettext_lazy("channel")
-    parameter_name = "channel"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [
-            ("shop", gettext_lazy("Shop")),
-            ("flash", gettext_lazy("Flash sale")),
-        ]
-
-    def queryset(
-        self, request: HttpRequest, queryset: models.QuerySet[Order]
-    ) -> models.QuerySet[Order]:
-        if self.value() in ("shop", "flash"):
-            return queryset.filter(flash_item__isnull=self.value() == "shop")
-        return queryset
-
-
-@admin.register(Order)
-class OrderAdmin(ExportMixin, ModelAdmin):  # type: ignore[misc]
-    """Orders to find, read, cancel and refund; their rows are never edited."""
-
-    list_display = (
-        "number_link",
-        "state_now",
-        "channel",
-        "email",
-        "amount",
-        moment("created_at", gettext_lazy("Begun (UTC)")),
-        "held_until",
-    )
-    list_filter = (
-        ("state", ChoicesDropdownFilter),
-        ChannelFilter,
-        ("created_at", RangeDateTimeFilter),
-    )
-    list_filter_submit = True
-    list_per_page = 50
-    show_full_result_count = False
-    search_fields = ("email",)
-    search_help_text = gettext_lazy("Order number or e-mail address")
-    ordering = ("-created_at", "-pk")
-    actions = None
-    actions_detail = ("cancel", "refund")
-    resource_classes = (OrderResource,)
-    export_form_class = ExportForm
-    change_form_template = "merchant/order.html"
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view
-        urls: list[URLPattern] = [
-            path("chart/", view(merchant_views.chart), name="sales_chart"),
-            path(
-                "promises/<int:product_id>/",
-                view(merchant_views.promises),
-                name="sales_stock_promises",
-            ),
-        ]
-        return urls + super().get_urls()  # type: ignore[no-any-return]
-
-    # -- List
-
-    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Order]:
-        return super().get_queryset(request).select_related("flash_item__sale")  # type: ignore[no-any-return]
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: models.QuerySet[Order], search_term: str
-    ) -> tuple[models.QuerySet[Order], bool]:
-        """By the beginning of the number (which the primary key's index finds)."""
-        text = search_term.strip().replace("-", "").lower()
-        if not text:
-            return queryset, False
-        if len(text) <= 32 and all(c in "0123456789abcdef" for c in text):
-            first, last = UUID(text.ljust(32, "0")), UUID(text.ljust(32, "f"))
-            return queryset.filter(pk__range=(first, last)), False
-        return queryset.filter(email__icontains=search_term.strip()), False
-
-    @display(description=gettext_lazy("Number"), ordering="pk")
-    def number_link(self, order: Order) -> str:
-        return order.number
-
-    @display(description=gettext_lazy("State"), ordering="state", label=ORDER_BADGES)
-    def state_now(self, order: Order) -> tuple[str, Any]:
-        return order.state, order.get_state_display()
-
-    @display(description=gettext_lazy("Channel"))
-    def channel(self, order: Order) -> str:
-        if order.flash_item is None:
-            return _("Shop")
-        return order.flash_item.sale.name
-
-    @display(description=gettext_lazy("Total"), ordering="total")
-    def amount(self, order: Order) -> str:
-        return money(order.total, order.currency)
-
-    @display(description=gettext_lazy("Held until"), ordering="expires_at")
-    def held_until(self, order: Order) -> str:
-        return f"{order.expires_at:%H:%M:%S}" if order.is_open else "-"
-
-    # -- Who may what
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(
-        self, request: HttpRequest, obj: Order | None = None
-    ) -> bool:
-        return False
-
-    def has_delete_permission(
-        self, request: HttpRequest, obj: Order | None = None
-    ) -> bool:
-        return False
-
-    def has_handle_permission(
-        self, request: HttpRequest, obj: Order | str | None = None
-    ) -> bool:
-        """Whether this person may cancel and refund."""
-        return request.user.has_perm("sales.change_order")
-
-    def has_export_permission(self, request: HttpRequest) -> bool:
-        return self.has_view_permission(request)  # type: ignore[no-any-return]
-
-    # -- One order
-
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        order = self.get_object(request, object_id)
-        if order is not None:
-            extra_context = {
-                **(extra_context or {}),
-                "title": _("Order %(number)s") % {"number": order.number},
-                "order": order,
-                "badge": order.get_state_display(),
-                "badge_type": ORDER_BADGES[order.state],
-                "lines": order.lines.select_related("product"),
-                "payments": order.payments.all(),
-                "events": order.events.select_related("actor"),
-            }
-        return super().change_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
-
-    def get_actions_detail(
-        self, request: HttpRequest, object_id: Any
-    ) -> list[UnfoldAction]:
-        order = self.get_object(request, unquote(str(object_id)))
-        allowed = super().get_actions_detail(request, object_id)
-        return for_state(allowed, "sales_order_", order and order.state, ORDER_BUTTONS)
-
-    @button(
-        gettext_lazy("Cancel order"),
-        permission="handle",
-        icon="cancel",
-        sentence=gettext_lazy("Its units go back on sale at once."),
-        submit=gettext_lazy("Cancel the order"),
-        variant=ActionVariant.DANGER,
-    )
-    def cancel(self, request: HttpRequest, form: DialogForm, order: Order) -> Any:
-        def step() -> bool:
-            checkout.cancel(order.pk, actor=actor_of(request))
-            return True
-
-        return attempt(form, step) and _("Order %(number)s is cancelled.") % {
-            "number": order.number
-        }
-
-    @button(
-        gettext_lazy("Refund"),
-        permission="handle",
-        icon="undo",
-        sentence=gettext_lazy("Sends the whole amount back to the shopper."),
-        submit=gettext_lazy("Refund the order"),
-        form_class=RefundForm,
-        variant=ActionVariant.WARNING,
-    )
-    def refund(self, request: HttpRequest, form: RefundForm, order: Order) -> Any:
-        typed = form.cleaned_data
-        done = attempt(
-            form,
-            lambda: checkout.refund(
-                order.pk,
-                restock=typed["restock"],
-                actor=actor_of(request),
-                note=typed["reason"],
-            ),
-        )
-        return done and _("Order %(number)s is refunded.") % {"number": order.number}

@@ -1,0 +1,219 @@
+"""Products in the dashboard: what shoppers see of them, and a look at their stock."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.db import models, transaction
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from import_export.admin import ExportMixin
+from simple_history.admin import SimpleHistoryAdmin
+from unfold.admin import ModelAdmin
+from unfold.contrib.import_export.forms import ExportForm
+
+from catalog import merchant_views, search, stock, thresholds
+from catalog.columns import (
+    BADGES,
+    display,
+    status_badge,
+)
+from catalog.exports import ProductResource
+from catalog.filters import (
+    CategoryFilter,
+    ProductStatusFilter,
+)
+from catalog.merchant_forms import (
+    NewProductForm,
+)
+from catalog.merchant_views import actor_of
+from catalog.models import (
+    Product,
+)
+from catalog.thresholds import Levels
+
+
+@admin.register(Product)
+class ProductAdmin(SimpleHistoryAdmin, ExportMixin, ModelAdmin):  # type: ignore[misc]
+    """Products: what shoppers see of them, and a look at their stock."""
+
+    list_display = (
+        "name",
+        "sku",
+        "category",
+        "price",
+        "status",
+        "sellable",
+        "is_published",
+    )
+    list_filter = (ProductStatusFilter, CategoryFilter, "is_published")
+    list_filter_submit = True
+    list_per_page = 50
+    show_full_result_count = False
+    search_fields = ("sku",)
+    search_help_text = gettext_lazy("Words of the name, the SKU or the vendor")
+    ordering = ("name", "pk")
+    prepopulated_fields = {"slug": ("name",), "handle": ("name",)}
+    autocomplete_fields = ("category",)
+    readonly_fields = ("stock_now",)
+    actions = ("publish", "unpublish")
+    actions_list = ("import_file",)
+    resource_classes = (ProductResource,)
+    export_form_class = ExportForm
+    fieldsets = (
+        (None, {"fields": ("name", "sku", ("price", "compare_at_price"), "category")}),
+        (gettext_lazy("Stock"), {"fields": ("stock_now",)}),
+        (
+            gettext_lazy("In the shop"),
+            {
+                "fields": (
+                    "is_published",
+                    "description",
+                    "vendor",
+                    "picture",
+                    ("slug", "handle"),
+                )
+            },
+        ),
+    )
+    add_fieldsets = (
+        fieldsets[0],
+        (
+            gettext_lazy("Stock"),
+            {"fields": ("on_hand", ("safety_threshold", "low_stock_level"))},
+        ),
+        fieldsets[2],
+    )
+
+    @display(description=gettext_lazy("Status"), ordering="stock__status", label=BADGES)
+    def status(self, product: Product) -> tuple[str, Any]:
+        return status_badge(product.stock.status)
+
+    @display(description=gettext_lazy("Sellable"), ordering="stock__sellable")
+    def sellable(self, product: Product) -> int:
+        return int(product.stock.sellable)
+
+    @display(description=gettext_lazy("Now"))
+    def stock_now(self, product: Product) -> str:
+        context = {"row": product.stock, "status": status_badge(product.stock.status)}
+        context["type"] = BADGES[product.stock.status]
+        return render_to_string("merchant/_stock_now.html", context)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
+        if not search_term:
+            return queryset, False
+        return search.matching(queryset, search_term), False  # type: ignore[arg-type]
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Product]:
+        rows = super().get_queryset(request)
+        return rows.select_related("category", "stock")  # type: ignore[no-any-return]
+
+    def get_form(
+        self, request: HttpRequest, obj: Product | None = None, **kwargs: Any
+    ) -> type[ModelForm[Product]]:
+        if obj is None:
+            kwargs["form"] = NewProductForm
+        return super().get_form(request, obj, **kwargs)  # type: ignore[no-any-return]
+
+    def save_model(
+        self, request: HttpRequest, obj: Product, form: Any, change: bool
+    ) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+            if "category" in form.changed_data:
+                thresholds.change(
+                    {obj.pk: Levels()},
+                    actor=actor_of(request),
+                    reason="category changed",
+                )
+            return
+        thresholds.hold()
+        super().save_model(request, obj, form, change)
+        self._open_stock(obj, form.cleaned_data, actor_of(request))
+
+    def _open_stock(self, product: Product, typed: dict[str, Any], actor: User) -> None:
+        defaults = thresholds.Defaults()
+
+        def level(field: str) -> int:
+            if typed[field] is not None:
+                return int(typed[field])
+            return defaults.of(product.category_id, field).number
+
+        stock.open_stock(
+            product,
+            on_hand=typed["on_hand"],
+            safety_threshold=level("safety_threshold"),
+            low_stock_level=level("low_stock_level"),
+            inherits_threshold=typed["safety_threshold"] is None,
+            inherits_low_stock_level=typed["low_stock_level"] is None,
+            note=stock.Note(reason="new product", actor=actor),
+        )
+
+    def has_import_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perms(merchant_views.IMPORT_PERMISSIONS)
+
+    @merchant_views.page(
+        gettext_lazy("Import"), permission="import", icon="upload", path="import"
+    )
+    def import_file(self, request: HttpRequest) -> HttpResponse:
+        return merchant_views.import_products(self, request)
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)  # type: ignore[no-any-return]
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: Product | None = None
+    ) -> bool:
+        """Nobody: the ledger must stay. `delete_view` says what to do instead."""
+        return False
+
+    def delete_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        if not self.has_change_permission(request):
+            return super().delete_view(request, object_id, extra_context)  # type: ignore[no-any-return]
+        messages.warning(
+            request,
+            _(
+                "A product with stock history cannot be deleted. Untick “Is published” "
+                "instead: shoppers no longer see it, and its history stays."
+            ),
+        )
+        return redirect("admin:catalog_product_change", object_id)
+
+    @admin.action(description=gettext_lazy("Show in the shop"), permissions=["change"])
+    def publish(self, request: HttpRequest, queryset: models.QuerySet[Product]) -> None:
+        self._set_published(request, queryset, True)
+
+    @admin.action(
+        description=gettext_lazy("Take out of the shop"), permissions=["change"]
+    )
+    def unpublish(
+        self, request: HttpRequest, queryset: models.QuerySet[Product]
+    ) -> None:
+        self._set_published(request, queryset, False)
+
+    @transaction.atomic
+    def _set_published(
+        self, request: HttpRequest, queryset: models.QuerySet[Product], value: bool
+    ) -> None:
+        pks = queryset.order_by("pk").values_list("pk", flat=True)
+        rows = Product.objects.select_for_update().filter(pk__in=list(pks))
+        changed = 0
+        for product in rows.exclude(is_published=value).order_by("pk"):
+            product.is_published = value
+            product.save(update_fields=["is_published", "updated_at"])
+            changed += 1
+        sentence = ngettext(
+            "%(count)s product changed.", "%(count)s products changed.", changed
+        )
+        messages.success(request, sentence % {"count": changed})
