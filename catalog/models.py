@@ -435,6 +435,7 @@ class AlertKind(models.TextChoices):
     DRIFT = "drift", _("Audit found a difference")
     DOUBT = "doubt", _("Live counters in doubt")
     SYNC_LAG = "sync_lag", _("Sync lags behind")
+    PAYMENT = "payment", _("Payment to look at")
 
 
 class AlertRule(models.Model):
