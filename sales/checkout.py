@@ -18,15 +18,17 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from catalog import stock
-from sales import counters, orders, payments, sync
+from sales import counters, mails, orders, payments, sync
 from sales.counters import ClaimRefused, Code, NotLoaded, StepRefused, Unsure
 from sales.folding import Entry
 from sales.models import (
     FlashSaleItem,
     ItemState,
+    MailKind,
     Order,
     OrderState,
     Payment,
@@ -102,7 +104,7 @@ def set_contact(
     order_id: UUID, contact: Contact, *, user: "User | None" = None
 ) -> None:
     """Store who receives an order that is still open; touches nothing else."""
-    fields: dict[str, object] = dict(asdict(contact))
+    fields: dict[str, object] = dict(asdict(contact), language=get_language() or "")
     if user is not None:
         fields["user"] = user
     Order.objects.filter(pk=order_id).update(**fields)
@@ -184,6 +186,7 @@ def follow(payment: Payment) -> None:
         if not now.handled_at:
             if now.state == PaymentState.PAID and (note := _take(order, now)):
                 now.state, now.note = PaymentState.REFUNDED, note
+                mails.line_up(MailKind.SENT_BACK, [order])
             elif now.state == PaymentState.DECLINED:
                 _release_declined(order)
             if now.state != PaymentState.REFUNDED:

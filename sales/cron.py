@@ -15,6 +15,7 @@ SCHEDULE = [
     (jobs.follow_payments, "default", 15, 120, 30),
     (jobs.recover, "default", 3, 300, 10),
     (jobs.send_notices, "default", 5, 300, 15),
+    (jobs.send_mails, "default", 5, 300, 15),
     (jobs.look_for_long_outs, "default", 900, 600, 600),
     (jobs.audit_stock, "default", 60, 300, 60),
     (jobs.expire_carts, "default", 86400, 600, 600),

@@ -15,7 +15,17 @@ from django_rq import get_queue, job
 from rq import Worker
 
 from catalog import alerts, outbox
-from sales import adjustments, audit, carts, checkout, flash, orders, recovery, sync
+from sales import (
+    adjustments,
+    audit,
+    carts,
+    checkout,
+    flash,
+    mails,
+    orders,
+    recovery,
+    sync,
+)
 from sales.counters import NotLoaded, Unsure
 from sales.models import Verdict
 
@@ -131,6 +141,12 @@ def send_notices() -> int:
     now = timezone.now()
     alerts.read_status_changes()
     return alerts.send_mails(now) + outbox.deliver_due(now)
+
+
+@job("default", timeout=300, ttl=30, result_ttl=0)
+def send_mails() -> int:
+    """Mail shoppers what became of their orders; return how many went out."""
+    return mails.send_due(timezone.now())
 
 
 @job("default", timeout=600, ttl=600, result_ttl=0)

@@ -278,6 +278,9 @@ class Order(models.Model):
     postal_code = models.CharField(max_length=20, blank=True)
     city = models.CharField(max_length=100, blank=True)
     country = models.CharField(max_length=2, blank=True)
+    language = models.CharField(
+        max_length=10, blank=True, help_text=_("What the shopper reads mails in.")
+    )
     total = models.DecimalField(max_digits=12, decimal_places=2, default=Decimal(0))
     currency = models.CharField(max_length=3, default=settings.SHOP_CURRENCY)
     flash_item = models.ForeignKey(
@@ -375,6 +378,42 @@ class OrderEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.order_id}: {self.state}"
+
+
+class MailKind(models.TextChoices):
+    PAID = "paid", _("Confirmation")
+    EXPIRED = "expired", _("Hold ended")
+    REFUNDED = "refunded", _("Refund")
+    SENT_BACK = "sent_back", _("Late payment sent back")
+
+
+class OrderMail(models.Model):
+    """A mail to a shopper, written in the transaction of what it tells of.
+
+    `next_try_at` is empty once it is sent, or given up after too many failures.
+    """
+
+    Kind = MailKind
+    order = models.ForeignKey(Order, models.CASCADE, related_name="mails")
+    kind = models.CharField(max_length=12, choices=MailKind.choices)
+    created_at = models.DateTimeField(default=timezone.now)
+    next_try_at = models.DateTimeField(default=timezone.now, null=True)
+    attempts = models.PositiveIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True)
+    error = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+        indexes = [
+            models.Index(
+                fields=["next_try_at"],
+                name="order_mail_to_send",
+                condition=Q(next_try_at__isnull=False),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.order_id}"
 
 
 class PaymentState(models.TextChoices):

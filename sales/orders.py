@@ -16,11 +16,13 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from catalog import outbox, stock
 from catalog.models import Product
-from sales.models import Order, OrderEvent, OrderLine, OrderState
+from sales import mails
+from sales.models import MailKind, Order, OrderEvent, OrderLine, OrderState
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -30,6 +32,11 @@ logger = logging.getLogger(__name__)
 PUBLISHED: dict[str, str] = {
     OrderState.PAID: "order.paid",
     OrderState.EXPIRED: "order.expired",
+}
+MAILED: dict[str, MailKind] = {
+    OrderState.PAID: MailKind.PAID,
+    OrderState.EXPIRED: MailKind.EXPIRED,
+    OrderState.REFUNDED: MailKind.REFUNDED,
 }
 
 
@@ -78,6 +85,7 @@ def place(
             defaults={
                 "user": user,
                 "buyer": buyer,
+                "language": get_language() or "",
                 "expires_at": timezone.now()
                 + timedelta(seconds=settings.SHOP_HOLD_SECONDS),
                 **asdict(contact),
@@ -289,6 +297,8 @@ def _move(
 ) -> None:
     order.state = state
     order.save(update_fields=["state", "paid_at", "closed_at"])
+    if kind := MAILED.get(state):
+        mails.line_up(kind, [order])
     log(order, note=note, actor=actor)
 
 

@@ -19,7 +19,7 @@ from django.db import DataError, IntegrityError, transaction
 
 from catalog import outbox, stock
 from catalog.models import StockMovement, WebhookEndpoint
-from sales import counters, folding, orders
+from sales import counters, folding, mails, orders
 from sales.folding import Claimed, Entry, Fold, Poison
 from sales.models import (
     FlashAdjustment,
@@ -138,6 +138,7 @@ def record(item: FlashSaleItem, parsed: Sequence[tuple[Entry, bool]]) -> None:
             steps.append(step)
     FlashEvent.objects.bulk_create(rows, batch_size=BATCH)
     _write_orders(item, fold, touched)
+    _line_up_mails(item, fold, [entry for entry, is_poison in parsed if not is_poison])
     _publish(item, fold, [entry for entry, is_poison in parsed if not is_poison])
     first, last = parsed[0][0].seq, parsed[-1][0].seq
     if steps:
@@ -428,6 +429,16 @@ def _publish(item: FlashSaleItem, fold: Fold, entries: Sequence[Entry]) -> None:
         )
     sold_out = {"sale": item.sale.slug, "sku": item.product.sku, "units": item.units}
     outbox.publish("sale.sold_out", [sold_out] * fold.flips)
+
+
+def _line_up_mails(item: FlashSaleItem, fold: Fold, entries: Sequence[Entry]) -> None:
+    """Line up what shoppers are told of the states their orders have come to."""
+    ended = {e.order_id for e in entries if e.kind in ("confirm", "release", "refund")}
+    states = {pk: fold.claims[pk].state for pk in ended if pk is not None}
+    for state, kind in orders.MAILED.items():
+        if ids := [pk for pk, now in states.items() if now == state]:
+            rows = Order.objects.filter(flash_item=item, claim_id__in=ids)
+            mails.line_up(kind, rows.exclude(email="").only("email"))
 
 
 def _users(buyers: Iterable[str]) -> dict[str, User]:

@@ -24,7 +24,7 @@ from catalog.models import (
 )
 from sales import checkout, orders
 from sales.demo import people
-from sales.models import Order, OrderEvent, OrderState, Payment
+from sales.models import Order, OrderEvent, OrderMail, OrderState, Payment
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -52,6 +52,7 @@ def tell(
             _book(step, products, note)
             ages[note.cause] = age
     _expire(now)
+    OrderMail.objects.all().delete()  # told long ago
     alerts.read_status_changes()
     _age_ledger(ages)
     old = Alert.objects.filter(created_at__lt=now - UNSEEN)
