@@ -5,6 +5,7 @@ per product in primary-key order, then one movement per product and one StatusCh
 flip, with the values the row had under its lock. Either all of it happens or none.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from operator import attrgetter
@@ -192,6 +193,36 @@ def release(quantities: Mapping[int, int], *, note: Note) -> None:
     _change_all(
         Kind.RELEASE, {pk: Delta(reserved=-q) for pk, q in quantities.items()}, note
     )
+
+
+@transaction.atomic
+def release_many(releases: Sequence[tuple[Mapping[int, int], Note]]) -> None:
+    """Give the reserved units of many orders back, as if one after the other.
+
+    One UPDATE per product, in primary-key order; a movement for each order and product.
+    Raises StockConflict, and changes nothing, when a row has not so much reserved.
+    """
+    rows = lock({pk for quantities, _ in releases for pk in quantities})
+    totals: Counter[int] = Counter()
+    movements, flips = [], []
+    for quantities, note in releases:
+        _check_all(quantities)
+        for product_id, quantity in sorted(quantities.items()):
+            row, delta = rows[product_id], Delta(reserved=-quantity)
+            before = _status(row, row.on_hand - row.reserved)
+            row.reserved -= quantity
+            after = Delta(row.on_hand, row.reserved, row.allocated)
+            movements.append(_movement(product_id, Kind.RELEASE, delta, after, note))
+            now = _status(row, row.on_hand - row.reserved)
+            if now != before:
+                unreserved = row.on_hand - row.reserved
+                flips.append(_flip(row, before, now, unreserved, note.cause))
+            totals[product_id] += quantity
+    for product_id, quantity in sorted(totals.items()):
+        if not _write(product_id, Delta(reserved=-quantity)):
+            raise StockConflict(f"product {product_id} has not {quantity} reserved")
+    StockMovement.objects.bulk_create(movements, batch_size=BATCH)
+    _write_flips(flips)
 
 
 @transaction.atomic

@@ -7,14 +7,14 @@ in one order everywhere: the order first, then stock by product.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -212,33 +212,54 @@ def refund(
 
 
 def expire_due(now: datetime, *, limit: int = 1000) -> int:
-    """Release the holds that have ended, a row at a time; return how many.
+    """Release the holds that have ended, all in one transaction; return how many.
 
-    Rows locked by somebody else are left for the next run. One bad row is logged
-    and does not stop the others.
+    Rows locked by somebody else are left for the next run. A bad row is found by
+    halving, logged, and does not stop the others.
     """
     due = Order.objects.due(now).filter(flash_item=None).order_by("expires_at")
-    expired = 0
-    for order_id in list(due.values_list("pk", flat=True)[:limit]):
-        try:
-            expired += _expire(order_id, now)
-        except Exception:
-            logger.exception("order %s: cannot expire", order_id)
-    return expired
+    return _expire(list(due.values_list("pk", flat=True)[:limit]), now)
 
 
-def _expire(order_id: UUID, now: datetime) -> bool:
-    with transaction.atomic():
-        row = (
-            Order.objects.select_for_update(skip_locked=True)
-            .due(now)
-            .filter(pk=order_id)
-            .first()
-        )
-        if row is None:
-            return False
-        _close(row, OrderState.EXPIRED)
-    return True
+def _expire(order_ids: Sequence[UUID], now: datetime) -> int:
+    if not order_ids:
+        return 0
+    try:
+        return _expire_together(order_ids, now)
+    except OperationalError:  # the database's failure, not a row's
+        raise
+    except Exception:
+        if len(order_ids) == 1:
+            logger.exception("order %s: cannot expire", order_ids[0])
+            return 0
+    middle = len(order_ids) // 2
+    return _expire(order_ids[:middle], now) + _expire(order_ids[middle:], now)
+
+
+@transaction.atomic
+def _expire_together(order_ids: Sequence[UUID], now: datetime) -> int:
+    rows = Order.objects.select_for_update(skip_locked=True).due(now)
+    due = list(rows.filter(pk__in=order_ids).order_by("pk"))
+    quantities: dict[UUID, dict[int, int]] = {order.pk: {} for order in due}
+    lines = OrderLine.objects.filter(order__in=due)
+    for order_id, product_id, quantity in lines.values_list(
+        "order", "product", "quantity"
+    ):
+        quantities[order_id][product_id] = quantity
+    stock.release_many([(quantities[order.pk], _note(order)) for order in due])
+    closed_at = timezone.now()
+    for order in due:
+        order.state, order.closed_at = OrderState.EXPIRED, closed_at
+        logger.info("order %s: %s", order.pk, order.state)
+    Order.objects.filter(pk__in=[order.pk for order in due]).update(
+        state=OrderState.EXPIRED, closed_at=closed_at
+    )
+    OrderEvent.objects.bulk_create(
+        [OrderEvent(order=order, state=order.state) for order in due]
+    )
+    mails.line_up(MailKind.EXPIRED, due)
+    outbox.publish(PUBLISHED[OrderState.EXPIRED], [published(o) for o in due])
+    return len(due)
 
 
 def log(order: Order, *, note: str = "", actor: "User | None" = None) -> None:
