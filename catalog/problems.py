@@ -9,6 +9,19 @@ from ninja.responses import NinjaJSONEncoder
 from pydantic import ConfigDict
 
 MEDIA_TYPE = "application/problem+json"
+# What is said when nothing more particular is known.
+CODES = {
+    400: "malformed",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    422: "invalid",
+    429: "too_many_requests",
+    500: "internal_error",
+    503: "unavailable",
+}
 
 
 class Problem(Exception):

@@ -22,7 +22,7 @@ def text(most: int, *, least: int = 0) -> StringConstraints:
     return StringConstraints(min_length=least, max_length=most, pattern=PRINTABLE)
 
 
-Sku = Annotated[str, text(80, least=1)]
+Sku = Annotated[str, text(80, least=1), Field(examples=["CLAY-POT"])]
 Quantity = Annotated[int, Field(ge=1, le=settings.SHOP_MAX_QUANTITY)]
 Level = Annotated[int, Field(ge=0, le=settings.SHOP_MAX_QUANTITY)]
 Price = Annotated[
@@ -114,7 +114,7 @@ class ProductWithStockOut(ProductOut):
 
 
 class ProductIn(Input):
-    sku: Sku = Field(examples=["CLAY-POT"])
+    sku: Sku
     name: Annotated[str, text(200, least=1)] = Field(examples=["Clay pot"])
     price: Price
     on_hand: Level = 0

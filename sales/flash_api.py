@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from ninja import Header, Query, Router, Status
+from ninja import Header, P, Query, Router, Status
 
 from catalog.api import page_of, product_of, unknown_sku
 from catalog.callers import Token, caller_of, staff_of
@@ -181,7 +181,7 @@ def claim(
     request: HttpRequest,
     sale_id: int,
     body: ClaimIn,
-    idempotency_key: Header[UUID],
+    idempotency_key: Header[UUID, P(alias="Idempotency-Key")],
 ) -> Status[ClaimOut]:
     """Take units of a flash sale; they are held until `expires_at`.
 

@@ -245,7 +245,7 @@ def _unauthorized(request: HttpRequest, error: AuthenticationError) -> HttpRespo
 
 @api.exception_handler(HttpError)
 def _malformed(request: HttpRequest, error: HttpError) -> HttpResponse:
-    code = CODES.get(error.status_code, "malformed")
+    code = problems.CODES.get(error.status_code, "malformed")
     return problems.answer(Problem(error.status_code, code, str(error)))
 
 
@@ -267,20 +267,6 @@ def _forbidden(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
 @api.exception_handler(Http404)
 def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
     return problems.answer(problems.not_found(_("There is nothing here.")))
-
-
-CODES = {
-    400: "malformed",
-    401: "unauthorized",
-    403: "forbidden",
-    404: "not_found",
-    405: "method_not_allowed",
-    413: "too_large",
-    422: "invalid",
-    429: "too_many_requests",
-    500: "internal_error",
-    503: "unavailable",
-}
 
 
 class ProblemMiddleware:
@@ -309,7 +295,7 @@ def _converted(response: HttpResponse) -> HttpResponse:
     }
     problem = Problem(
         status,
-        CODES.get(status, "error"),
+        problems.CODES.get(status, "error"),
         sentences.get(status, _("This cannot be done.")),
     )
     answer = problems.answer(problem)

@@ -1,11 +1,13 @@
 """The API's description, completed: what every operation takes and may answer."""
 
+import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ninja.openapi.schema import OpenAPISchema
 
 from catalog.callers import Token
-from catalog.problems import MEDIA_TYPE
+from catalog.problems import CODES, MEDIA_TYPE
 
 if TYPE_CHECKING:
     from shop.api import ShopAPI
@@ -20,6 +22,7 @@ ALWAYS = {
     "500": "Something went wrong here.",
     "503": "Redis is being checked; try again.",
 }
+CODE = re.compile(r"Codes:\s+`(\w+)`")
 RATES = {
     name: {"schema": {"type": "integer"}, "description": text}
     for name, text in {
@@ -79,10 +82,25 @@ def _complete(operation: dict[str, Any], method: str, token: Token | None) -> No
     if method == "post":
         _name_key(operation, answers)
     for code, given in answers.items():
-        given["headers"] = {**given.get("headers", {}), **RATES}
+        if int(code) < 300 or code == "429":
+            given["headers"] = RATES
         if int(code) >= 400:
-            given["content"] = {MEDIA_TYPE: {"schema": PROBLEM}}
+            example = _example(int(code), given["description"], operation)
+            given["content"] = {MEDIA_TYPE: {"schema": PROBLEM, "example": example}}
     operation["responses"] = dict(sorted(answers.items()))
+
+
+def _example(status: int, sentence: str, operation: dict[str, Any]) -> dict[str, Any]:
+    """A problem as it may come with this status; 409 has codes of the operation."""
+    named = CODE.search(operation.get("description", ""))
+    code = CODES.get(status) or (named[1] if named else "not_possible")
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": sentence,
+    }
 
 
 def _name_caller(
