@@ -13,9 +13,11 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminFileFieldWidget,
     UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
 )
 
+from catalog import levels
 from catalog.models import Category, Product, Stock
 
 Level = int | None
@@ -222,3 +224,42 @@ class UploadForm(forms.Form):
                 )
             )
         return file
+
+
+class BulkLevelsForm(forms.Form):
+    """One rule for a level of many products."""
+
+    field = forms.ChoiceField(
+        label=_("Level"), choices=levels.Field.choices, widget=UnfoldAdminSelectWidget()
+    )
+    operation = forms.ChoiceField(
+        label=_("What to do"),
+        choices=levels.Operation.choices,
+        widget=UnfoldAdminSelectWidget(),
+    )
+    number = forms.IntegerField(
+        label=_("Number"),
+        required=False,
+        min_value=-settings.SHOP_MAX_QUANTITY,
+        max_value=settings.SHOP_MAX_QUANTITY,
+        widget=UnfoldAdminIntegerFieldWidget(),
+    )
+    reason = forms.CharField(
+        label=_("Reason"), max_length=200, widget=UnfoldAdminTextInputWidget()
+    )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        operation, number = cleaned.get("operation"), cleaned.get("number")
+        if operation == levels.Operation.INHERIT or "number" in self.errors:
+            return cleaned
+        if number is None:
+            self.add_error("number", _("Type a number."))
+        elif number < 0 and operation != levels.Operation.ADD:
+            self.add_error("number", _("Only adding takes a negative number."))
+        return cleaned
+
+    @property
+    def rule(self) -> levels.Rule:
+        typed = self.cleaned_data
+        return levels.Rule(typed["field"], typed["operation"], typed["number"] or 0)

@@ -39,10 +39,10 @@ class LedgerAdmin(ModelAdmin):  # type: ignore[misc]
     list_filter_submit = True
     list_fullwidth = True
     list_disable_select_all = True
-    search_fields = ("product__sku",)
+    search_fields: tuple[str, ...] = ("product__sku",)
     search_help_text = gettext_lazy("Words of the product's name or SKU")
     ordering = ("-pk",)
-    actions = None
+    actions: tuple[str, ...] | None = None
 
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str

@@ -64,6 +64,7 @@ class StockAdmin(ModelAdmin):  # type: ignore[misc]
     search_fields = ("product__sku",)
     search_help_text = gettext_lazy("Words of the name, the SKU or the vendor")
     ordering = ("product__name", "pk")
+    actions = ("change_levels",)
     actions_row = ("adjust", "receive")
     actions_detail = ("adjust", "receive")
     change_form_template = "merchant/stock.html"
@@ -127,6 +128,15 @@ class StockAdmin(ModelAdmin):  # type: ignore[misc]
         formset = changelist and changelist.formset
         if formset and formset.is_bound:
             changelist.result_list = [form.instance for form in formset.forms]
+
+    @admin.action(
+        description=gettext_lazy("Change levels of the chosen products"),
+        permissions=["change"],
+    )
+    def change_levels(
+        self, request: HttpRequest, queryset: models.QuerySet[Stock]
+    ) -> HttpResponse:
+        return merchant_views.change_levels(self, request, queryset)
 
     def save_model(
         self, request: HttpRequest, obj: Stock, form: LevelsForm, change: bool
