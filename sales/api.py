@@ -6,9 +6,10 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
-from ninja import Body, Header, Path, Router, Status
+from ninja import Body, Header, P, Path, Router, Status
 
 from catalog import stock
 from catalog.api import product_of
@@ -21,6 +22,7 @@ from sales import (
     carts,
     checkout,
     contacts,
+    jobs,
     notices,
     orders,
     payments,
@@ -222,7 +224,7 @@ def delete_item(request: HttpRequest, cart_id: UUID, sku: Path[Sku]) -> CartOut:
 def place_order(
     request: HttpRequest,
     body: OrderIn,
-    idempotency_key: Header[UUID],
+    idempotency_key: Header[UUID, P(alias="Idempotency-Key")],
 ) -> Status[OrderOut]:
     """Turn a cart into an order that holds its units until `expires_at`.
 
@@ -328,6 +330,7 @@ def decide_test_payment(
     if payment is None or "test" not in payments.GATEWAYS:
         raise not_found(_("There is no such test payment."))
     notices.receive("test", *test_gateway.notification(payment, body.outcome))
+    notices.catch_up(payment)
     payment.refresh_from_db()
     return OutcomeOut(
         payment_id=payment.pk,
@@ -355,6 +358,7 @@ def receive_notice(request: HttpRequest, gateway: str) -> ReceivedOut:
         raise Problem(400, "bad_signature", str(error)) from error
     except Unreadable as error:
         raise Problem(400, "malformed", str(error)) from error
+    transaction.on_commit(jobs.start_handling)
     return ReceivedOut(repeated=not is_new)
 
 

@@ -7,6 +7,7 @@ good by `follow_payments`.
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -21,7 +22,8 @@ from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from catalog import stock
+from catalog import alerts, stock
+from catalog.models import AlertKind
 from sales import counters, mails, orders, payments, sync
 from sales.counters import ClaimRefused, Code, NotLoaded, StepRefused, Unsure
 from sales.folding import Entry
@@ -35,11 +37,15 @@ from sales.models import (
     PaymentState,
 )
 from sales.orders import Contact, NotPossible
+from sales.payments.notice import OPENING, Notice, Refused, Unreachable
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 logger = logging.getLogger(__name__)
+
+OUTCOMES = (PaymentState.PAID, PaymentState.DECLINED)
+FOLLOW_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +152,88 @@ def payment_url(payment: Payment) -> str:
     return payments.gateway_of(payment).start(payment)
 
 
+def open_page(payment: Payment) -> str:
+    """The provider's own page for a pending payment; repeats give the same page.
+
+    That it is being opened is noted first, so that a page whose address was lost is
+    found again and closed. Raises NotPossible with a sentence, or Unreachable.
+    """
+    mine = Payment.objects.filter(pk=payment.pk, state=PaymentState.PENDING)
+    mine.filter(reference="").update(reference=OPENING)
+    payment.refresh_from_db()
+    if payment.state != PaymentState.PENDING:
+        raise NotPossible(_("This payment has ended."))
+    try:
+        page = payments.gateway_of(payment).open(payment)
+    except Refused as error:
+        logger.error("payment %s is refused: %s", payment.pk, error)
+        raise NotPossible(
+            _("The payment provider does not take this payment; please write to us.")
+        ) from error
+    mine.update(reference=page.reference)
+    return page.url
+
+
+def ask(payment: Payment, *, close: bool = False) -> None:
+    """Ask the provider about a pending payment and do what it says.
+
+    With `close` this is the final word: the provider's page is shut, so that no money
+    can come later. Raises Unreachable, and then nothing has changed.
+    """
+    if payment.state == PaymentState.PENDING:
+        said = payments.gateway_of(payment).ask(payment, close=close)
+        hear(payment.pk, said)
+
+
+def hear(payment_id: UUID, said: Notice) -> str:
+    """Do what a provider says of a payment; returns why not, where a person must look.
+
+    Money in another amount or currency than the order's confirms nothing: it goes back,
+    and the shop is alerted. Safe to repeat, in any order.
+    """
+    if said.outcome not in OUTCOMES:
+        return ""
+    payment = Payment.objects.get(pk=payment_id)
+    came, due = (said.amount, said.currency), (payment.amount, payment.currency)
+    if said.outcome == PaymentState.DECLINED or came == due:
+        finish(payment_id, said.outcome, reference=said.reference)
+        return ""
+    doubt = f"{said.amount} {said.currency} came, not {due[0]} {due[1]}"
+    logger.error("payment %s: %s", payment_id, doubt)
+    _alert(payment, doubt)
+    _refuse(payment_id, reference=said.reference, note=f"{doubt}: money sent back")
+    return doubt
+
+
+def _refuse(payment_id: UUID, *, reference: str, note: str) -> None:
+    """Send back what came for a payment that was not paid as it should be."""
+    with transaction.atomic():
+        payment = Payment.objects.select_for_update().get(pk=payment_id)
+        if payment.state not in (PaymentState.PENDING, PaymentState.DECLINED):
+            return
+        payment.state = PaymentState.REFUNDED
+        payment.reference = reference or payment.reference
+        payment.note = note[:200]
+        payment.handled_at = None
+        payment.save()
+    _follow_now(payment)
+
+
+def _alert(payment: Payment, doubt: str) -> None:
+    text = _("Payment of order %(number)s: %(doubt)s.") % {
+        "number": payment.order.number,
+        "doubt": doubt,
+    }
+    alerts.raise_once(AlertKind.PAYMENT, text, cause=f"payment:{payment.pk}")
+
+
 def finish(payment_id: UUID, outcome: str, *, reference: str = "") -> Payment:
     """Store the provider's word ("paid" or "declined"), then let the order follow.
 
     The first word counts, except that money that comes after a decline is money. Safe
     to repeat; when Redis cannot be asked, `follow_payments` does the rest later.
     """
-    if outcome not in (PaymentState.PAID, PaymentState.DECLINED):
+    if outcome not in OUTCOMES:
         raise ValueError(f"not an outcome: {outcome!r}")
     with transaction.atomic():
         payment = Payment.objects.select_for_update().get(pk=payment_id)
@@ -163,11 +244,15 @@ def finish(payment_id: UUID, outcome: str, *, reference: str = "") -> Payment:
             payment.handled_at = None
             payment.save()
             logger.info("payment %s: %s", payment.pk, outcome)
+    _follow_now(payment)
+    return payment
+
+
+def _follow_now(payment: Payment) -> None:
     try:
         follow(payment)
     except (NotLoaded, Unsure) as error:
         logger.warning("payment %s: its order follows later: %s", payment.pk, error)
-    return payment
 
 
 def follow(payment: Payment) -> None:
@@ -187,7 +272,7 @@ def follow(payment: Payment) -> None:
             if now.state == PaymentState.PAID and (note := _take(order, now)):
                 now.state, now.note = PaymentState.REFUNDED, note
                 mails.line_up(MailKind.SENT_BACK, [order])
-            elif now.state == PaymentState.DECLINED:
+            elif now.state != PaymentState.PAID:
                 _release_declined(order)
             if now.state != PaymentState.REFUNDED:
                 now.handled_at = timezone.now()
@@ -208,11 +293,23 @@ def _take(order: Order, payment: Payment) -> str:
 
 
 def _send_back(payment: Payment) -> None:
-    """Send a payment's money back, and note first that it is to go."""
+    """Send a payment's money back, and note first that it is to go.
+
+    While the provider cannot be asked, `follow_payments` tries again; when it refuses,
+    the shop is alerted.
+    """
     Payment.objects.filter(pk=payment.pk, state=PaymentState.PAID).update(
         state=PaymentState.REFUNDED, handled_at=None
     )
-    payments.gateway_of(payment).refund(payment, payment.amount)
+    try:
+        payments.gateway_of(payment).refund(payment)
+    except Unreachable as error:
+        logger.warning("payment %s: its money goes back later: %s", payment.pk, error)
+        return
+    except Refused as error:
+        logger.error("payment %s: %s", payment.pk, error)
+        _alert(payment, _("the money could not be sent back (%s)") % error)
+        return
     Payment.objects.filter(pk=payment.pk).update(handled_at=timezone.now())
 
 
@@ -231,7 +328,7 @@ def follow_payments(now: datetime) -> int:
     silent = Payment.objects.filter(state=PaymentState.PENDING, created_at__lt=old)
     moved = _each(waiting, follow)
     moved += _each(owed, _send_back)
-    moved += _each(silent, lambda payment: finish(payment.pk, PaymentState.DECLINED))
+    moved += _each(silent, lambda payment: ask(payment, close=True))
     return moved + _release_forgotten(old)
 
 
@@ -257,13 +354,19 @@ def _release_forgotten(old: datetime) -> int:
 
 
 def _each(found: QuerySet[Payment], step: Callable[[Payment], object]) -> int:
-    """Take the step with each payment, oldest first; return with how many it went."""
+    """Take the step with each payment, oldest first; return with how many it went.
+
+    Stops after a while, as each call to a provider that is down takes its time.
+    """
     moved = 0
+    deadline = time.monotonic() + FOLLOW_SECONDS
     for payment in found.order_by("created_at").iterator(chunk_size=500):
+        if time.monotonic() > deadline:
+            break
         try:
             step(payment)
             moved += 1
-        except (NotLoaded, Unsure) as error:
+        except (NotLoaded, Unsure, Unreachable) as error:
             logger.warning("payment %s waits: %s", payment.pk, error)
         except Exception:
             logger.exception("payment %s cannot be followed", payment.pk)

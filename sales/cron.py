@@ -13,6 +13,7 @@ SCHEDULE = [
     (jobs.advance_sales, "default", 3, 120, 10),
     (jobs.expire_holds, "default", 3, 120, 10),
     (jobs.follow_payments, "default", 15, 120, 30),
+    (jobs.handle_notices, "default", 5, 120, 15),
     (jobs.recover, "default", 3, 300, 10),
     (jobs.send_notices, "default", 5, 300, 15),
     (jobs.send_mails, "default", 5, 300, 15),

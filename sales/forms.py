@@ -133,9 +133,16 @@ class CheckoutForm(ContactForm):
 
 
 class OutcomeForm(forms.Form):
-    """The word of the test payment provider."""
+    """What the test payment provider is to do."""
 
-    outcome = forms.ChoiceField(choices=[("paid", "paid"), ("declined", "declined")])
+    outcome = forms.ChoiceField(
+        choices=[
+            ("paid", _("Approve")),
+            ("twice", _("Approve, and say so twice")),
+            ("declined", _("Decline")),
+            ("expired", _("Let it expire")),
+        ]
+    )
 
 
 def countries() -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ from sales import (
     carts,
     checkout,
     flash,
-    mails,
+    notices,
     orders,
     recovery,
     sync,
@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 20
 PAUSE_SECONDS = 0.1
+NOTICES_CAME = "notices-came"
 
 
 @job("flash", timeout=60, ttl=30, result_ttl=0)
@@ -101,6 +102,13 @@ def follow_payments() -> int:
     return checkout.follow_payments(timezone.now())
 
 
+@job("default", timeout=120, ttl=30, result_ttl=0)
+def handle_notices() -> int:
+    """Do what payment providers told us; return how many notifications."""
+    get_queue("default").connection.delete(NOTICES_CAME)  # first: later ones ask again
+    return notices.handle_due(timezone.now())
+
+
 @job("default", timeout=300, ttl=30, result_ttl=0)
 def recover() -> int:
     """Look for lost or doubtful counters and heal them; return how many items."""
@@ -143,12 +151,6 @@ def send_notices() -> int:
     return alerts.send_mails(now) + outbox.deliver_due(now)
 
 
-@job("default", timeout=300, ttl=30, result_ttl=0)
-def send_mails() -> int:
-    """Mail shoppers what became of their orders; return how many went out."""
-    return mails.send_due(timezone.now())
-
-
 @job("default", timeout=600, ttl=600, result_ttl=0)
 def look_for_long_outs() -> int:
     """Raise alerts for products that stay out of stock, and drop old outbox rows."""
@@ -162,6 +164,19 @@ def start_recovery() -> None:
     queue = get_queue("default")
     if queue.connection.set("recovery-asked", 1, nx=True, ex=2):
         queue.enqueue(recover, job_timeout=300, ttl=30, result_ttl=0)
+
+
+def start_handling() -> None:
+    """Have stored notifications handled now; if that fails, the next tick does it.
+
+    One job serves all that come before it starts.
+    """
+    try:
+        queue = get_queue("default")
+        if queue.connection.set(NOTICES_CAME, 1, nx=True, ex=30):
+            queue.enqueue(handle_notices, job_timeout=120, ttl=30, result_ttl=0)
+    except Exception:
+        logger.exception("notifications wait for the next tick")
 
 
 @dataclass(frozen=True, slots=True)

@@ -583,6 +583,7 @@ class PaymentNotice(models.Model):
     amount = models.DecimalField(max_digits=12, decimal_places=2, null=True)
     currency = models.CharField(max_length=3, blank=True)
     reference = models.CharField(max_length=200, blank=True)
+    body = models.TextField(blank=True, help_text=_("As it came."))
     received_at = models.DateTimeField(default=timezone.now)
     handled_at = models.DateTimeField(null=True)
     note = models.CharField(max_length=200, blank=True)

@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 
-from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
+from catalog import alerts
+from catalog.models import AlertKind
 from sales import checkout, payments
-from sales.models import Payment, PaymentNotice, PaymentState
-from sales.payments.notice import Notice
+from sales.models import Payment, PaymentNotice
+from sales.payments.notice import Notice, Unreachable
 
 logger = logging.getLogger(__name__)
-
-OUTCOMES = (PaymentState.PAID, PaymentState.DECLINED)
 
 
 class UnknownGateway(Exception):
@@ -22,53 +22,93 @@ class UnknownGateway(Exception):
 
 
 def receive(gateway: str, body: bytes, headers: Mapping[str, str]) -> bool:
-    """Store a provider's notification and let the order follow it; False if a repeat.
+    """Store a provider's notification; False if it was there. `handle_due` does it.
 
-    Once this returns, the word is kept: what cannot be done now is done by
-    `handle_due`. Raises UnknownGateway, BadSignature or Unreadable.
+    Raises UnknownGateway, BadSignature or Unreadable, and then nothing is stored.
     """
     if gateway not in payments.GATEWAYS:
         raise UnknownGateway(gateway)
     notice = payments.GATEWAYS[gateway].read(body, headers)
-    row, is_new = PaymentNotice.objects.get_or_create(
+    _row, is_new = PaymentNotice.objects.get_or_create(
         gateway=gateway,
         event_id=notice.event_id,
-        defaults={**_fields(notice), "payment": _payment_of(gateway, notice)},
+        defaults={
+            **_fields(notice),
+            "payment": _payment_of(gateway, notice),
+            "body": body.decode(errors="replace"),
+        },
     )
-    if row.handled_at is None:
-        try:
-            handle(row.pk)
-        except Exception:
-            logger.exception("notice %s waits for the next run", row.pk)
     return is_new
 
 
-def handle(notice_id: int) -> None:
-    """Do what a stored notification says, once. Safe to repeat and to race."""
-    with transaction.atomic():
-        row = PaymentNotice.objects.select_for_update().get(pk=notice_id)
-        if row.handled_at is not None:
-            return
-        row.note = _doubt(row)
-        row.handled_at = timezone.now()
-        if row.note:
-            logger.error("notice %s of %s: %s", row.pk, row.gateway, row.note)
-        elif row.payment_id is not None and row.outcome in OUTCOMES:
-            checkout.finish(row.payment_id, row.outcome, reference=row.reference)
-        row.save()
+def handle_due(
+    now: datetime, *, payment: Payment | None = None, limit: int = 500
+) -> int:
+    """Do what stored notifications say, all or one payment's; return how many.
 
-
-def handle_due(now: datetime, *, limit: int = 500) -> int:
-    """Handle what a crash left waiting; return how many. One bad row stops no other."""
-    handled = 0
+    One bad row stops no other: it keeps its error, and the shop is alerted.
+    """
     due = PaymentNotice.objects.filter(handled_at=None, received_at__lte=now)
-    for notice_id in list(due.order_by("pk").values_list("pk", flat=True)[:limit]):
-        try:
-            handle(notice_id)
-            handled += 1
-        except Exception:
-            logger.exception("notice %s cannot be handled", notice_id)
-    return handled
+    if payment is not None:
+        due = due.filter(payment=payment)
+    rows = due.select_related("payment").order_by("pk")[:limit]
+    return sum(_handled(row) for row in rows)
+
+
+def catch_up(payment: Payment) -> None:
+    """Bring a payment to where its provider has it: by notification, else by asking."""
+    handle_due(timezone.now(), payment=payment)
+    payment.refresh_from_db()
+    try:
+        checkout.ask(payment)
+    except Unreachable as error:
+        logger.warning("payment %s: its notification is to come: %s", payment.pk, error)
+
+
+def _handled(row: PaymentNotice) -> bool:
+    """Handle a stored notification, once; safe to repeat and to race.
+
+    What follows from it is safe to repeat, so it is marked afterwards and needs no
+    lock.
+    """
+    try:
+        note = _hear(row)
+    except Exception as error:
+        logger.exception("notice %s cannot be handled", row.pk)
+        PaymentNotice.objects.filter(pk=row.pk).update(note=repr(error)[:200])
+        _alert(row, _("it could not be handled"))
+        return False
+    PaymentNotice.objects.filter(pk=row.pk).update(
+        note=note[:200], handled_at=timezone.now()
+    )
+    return True
+
+
+def _hear(row: PaymentNotice) -> str:
+    """Let the order follow; returns what a person must look at."""
+    if row.payment is None:
+        if row.outcome not in checkout.OUTCOMES:
+            return ""
+        _alert(row, _("there is no such payment"))
+        return "no such payment"
+    said = Notice(
+        event_id=row.event_id,
+        payment_id=row.payment.pk,
+        outcome=row.outcome,
+        amount=row.amount,
+        currency=row.currency,
+        reference=row.reference,
+    )
+    return checkout.hear(row.payment.pk, said)
+
+
+def _alert(row: PaymentNotice, doubt: str) -> None:
+    text = _("Notification %(event)s of %(gateway)s: %(doubt)s.") % {
+        "event": row.event_id,
+        "gateway": row.gateway,
+        "doubt": doubt,
+    }
+    alerts.raise_once(AlertKind.PAYMENT, text, cause=f"notice:{row.pk}")
 
 
 def _fields(notice: Notice) -> dict[str, object]:
@@ -84,19 +124,3 @@ def _payment_of(gateway: str, notice: Notice) -> Payment | None:
     if notice.payment_id is None:
         return None
     return Payment.objects.filter(pk=notice.payment_id, gateway=gateway).first()
-
-
-def _doubt(row: PaymentNotice) -> str:
-    """Why a person must look at this before money is believed; empty if nobody must."""
-    if row.outcome not in OUTCOMES:
-        return ""
-    if row.payment is None:
-        return "no such payment"
-    if row.outcome == PaymentState.PAID and (
-        (row.amount, row.currency) != (row.payment.amount, row.payment.currency)
-    ):
-        return (
-            f"{row.amount} {row.currency} came, not "
-            f"{row.payment.amount} {row.payment.currency}"
-        )
-    return ""

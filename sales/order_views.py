@@ -1,5 +1,6 @@
 """Orders as their shoppers see them: the hold, the payment, what became of it."""
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -21,11 +22,15 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from catalog import keyset
 from catalog.http import HtmxRequest
-from sales import carts, checkout, display, orders, visitors
+from sales import carts, checkout, display, notices, orders, visitors
 from sales.checkout import Pending
 from sales.counters import ClaimRefused, NotLoaded, Unsure
 from sales.forms import ContactForm, OutcomeForm
 from sales.models import FlashSaleItem, Order, OrderLine, OrderState, Payment
+from sales.payments import test as test_gateway
+from sales.payments.notice import Unreachable
+
+logger = logging.getLogger(__name__)
 
 OVER = "over"  # a hold whose time is up and that nobody has released yet
 
@@ -153,20 +158,59 @@ def again(request: HtmxRequest, order_id: UUID) -> HttpResponse:
     return redirect("sales:order", order_id)
 
 
+@require_safe
+@never_cache
+def stripe_payment(request: HtmxRequest, payment_id: UUID) -> HttpResponse:
+    """On to the payment's page at Stripe, which is opened by the first visit."""
+    found = Payment.objects.filter(gateway="stripe").select_related("order")
+    payment = get_object_or_404(found, pk=payment_id)
+    try:
+        return redirect(checkout.open_page(payment))
+    except orders.NotPossible as error:
+        messages.error(request, str(error))
+    except Unreachable:
+        logger.warning("payment %s: the provider does not answer", payment_id)
+        messages.warning(
+            request,
+            _("The payment provider does not answer. Nothing is lost; try again now."),
+        )
+    return redirect(payment.order)
+
+
+@require_safe
+@never_cache
+def payment_return(request: HtmxRequest, payment_id: UUID) -> HttpResponse:
+    """Where the provider sends the shopper back: the order, as the provider has it."""
+    found = Payment.objects.select_related("order")
+    payment = get_object_or_404(found, pk=payment_id)
+    notices.catch_up(payment)
+    return redirect(payment.order)
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def test_payment(request: HtmxRequest, payment_id: UUID) -> HttpResponse:
-    """The test provider's page: the tester says whether the money comes."""
-    payments = Payment.objects.filter(gateway="test").select_related("order")
-    payment = get_object_or_404(payments, pk=payment_id)
-    if payment.state != Payment.State.PENDING:
+    """The test provider's page: the tester says what the provider does.
+
+    After "let it expire" the page stays, so that the money can still come, too late.
+    """
+    found = Payment.objects.filter(gateway="test").select_related("order")
+    payment = get_object_or_404(found, pk=payment_id)
+    if payment.state not in (Payment.State.PENDING, Payment.State.DECLINED):
         return redirect(payment.order)
     form = OutcomeForm(request.POST or None)
     if form.is_valid():
-        checkout.finish(payment.pk, form.cleaned_data["outcome"])
-        return redirect(payment.order)
+        outcome = form.cleaned_data["outcome"]
+        word = {"twice": "paid", "expired": "declined"}.get(outcome, outcome)
+        test_gateway.send(payment, word, times=2 if outcome == "twice" else 1)
+        notices.catch_up(payment)
+        return redirect(request.path if outcome == "expired" else payment.order)
     status = 422 if request.method == "POST" else 200
-    context = {"payment": payment, "error": status == 422}
+    context = {
+        "payment": payment,
+        "is_late": payment.state == Payment.State.DECLINED,
+        "error": status == 422,
+    }
     return render(request, "storefront/test_payment.html", context, status=status)
 
 

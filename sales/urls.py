@@ -27,6 +27,16 @@ urlpatterns = [
     path("orders/<uuid:order_id>/pay/", order_views.pay, name="pay"),
     path("orders/<uuid:order_id>/cancel/", order_views.cancel, name="cancel"),
     path("orders/<uuid:order_id>/again/", order_views.again, name="again"),
+    path(
+        "pay/stripe/<uuid:payment_id>/",
+        order_views.stripe_payment,
+        name="stripe-payment",
+    ),
+    path(
+        "pay/back/<uuid:payment_id>/",
+        order_views.payment_return,
+        name="payment-return",
+    ),
 ]
 if settings.SHOP_TEST_GATEWAY:
     urlpatterns += [

@@ -8,6 +8,5 @@ class Migration(migrations.Migration):
             model_name="paymentnotice",
             name="body",
             field=models.TextField(blank=True, help_text="As it came."),
-            preserve_default=False,
         ),
     ]

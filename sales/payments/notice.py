@@ -5,6 +5,7 @@ from decimal import Decimal, InvalidOperation
 from uuid import UUID
 
 MOST = Decimal(10) ** 10
+OPENING = "opening"  # the reference of a payment while its page is being opened
 
 
 class BadSignature(Exception):
@@ -13,6 +14,22 @@ class BadSignature(Exception):
 
 class Unreadable(Exception):
     """The signature is right, but the content is not what we know."""
+
+
+class Unreachable(Exception):
+    """The provider gave no answer that settles it; ask again later."""
+
+
+class Refused(Exception):
+    """The provider does not do this, and will not when asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The provider's page of one payment, and the name the provider gave to it."""
+
+    reference: str
+    url: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,16 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
+from io import BytesIO
 from uuid import UUID, uuid4
 
-from django.urls import reverse
+from django.core.handlers.wsgi import WSGIRequest
+from django.urls import resolve, reverse
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
-from sales.models import Payment
-from sales.payments.notice import BadSignature, Notice, Unreadable, amount_of
+from sales.models import Payment, PaymentState
+from sales.payments.notice import BadSignature, Notice, Page, Unreadable, amount_of
 
 SIGNATURE = "Holdfast-Signature"
 TOLERANCE_SECONDS = 300
@@ -26,7 +27,15 @@ class TestGateway:
         """The path of the page that asks for the outcome."""
         return reverse("sales:test-payment", args=[payment.pk])
 
-    def refund(self, payment: Payment, amount: Decimal) -> None:
+    def open(self, payment: Payment) -> Page:
+        """The same page: it is ours."""
+        return Page(reference="", url=self.start(payment))
+
+    def ask(self, payment: Payment, *, close: bool = False) -> Notice:
+        """Nothing is known beside the notifications; `close` declines."""
+        return Notice("", payment.pk, PaymentState.DECLINED if close else "")
+
+    def refund(self, payment: Payment) -> None:
         """Nothing was taken, so nothing goes back."""
 
     def read(self, body: bytes, headers: Mapping[str, str]) -> Notice:
@@ -59,6 +68,33 @@ def notification(
         }
     ).encode()
     return body, {SIGNATURE: sign(body, now=now)}
+
+
+def send(payment: Payment, outcome: str, *, times: int = 1) -> None:
+    """Tell the shop of an outcome at the address where real providers do it.
+
+    `times` repeats the same notification. Raises RuntimeError if it is not taken.
+    """
+    body, headers = notification(payment, outcome)
+    path = f"/api/v1/payments/webhook/{TestGateway.name}"
+    for _round in range(times):
+        request = WSGIRequest(
+            {
+                "REQUEST_METHOD": "POST",
+                "PATH_INFO": path,
+                "SERVER_NAME": "localhost",
+                "SERVER_PORT": "80",
+                "REMOTE_ADDR": "127.0.0.1",
+                "CONTENT_TYPE": "application/json",
+                "CONTENT_LENGTH": str(len(body)),
+                "HTTP_HOLDFAST_SIGNATURE": headers[SIGNATURE],
+                "wsgi.input": BytesIO(body),
+            }
+        )
+        request.resolver_match = match = resolve(path)
+        response = match.func(request, *match.args, **match.kwargs)
+        if response.status_code != 200:
+            raise RuntimeError(f"the shop answered {response.status_code}")
 
 
 def sign(body: bytes, *, now: datetime | None = None) -> str:

@@ -547,7 +547,9 @@ def notify(payment, outcome="paid", *, body=None, signature=None):
         headers = {gateway.SIGNATURE: gateway.sign(sent)}
     if signature is not None:
         headers = {gateway.SIGNATURE: signature}
-    return Api().post("/payments/webhook/test", sent, **headers)
+    answer = Api().post("/payments/webhook/test", sent, **headers)
+    notices.handle_due(timezone.now())
+    return answer
 
 
 def test_the_payment_url_ends_with_the_payments_id_and_is_shared(settings):
@@ -602,6 +604,7 @@ def test_a_notification_that_comes_twice_counts_once(payment):
     ]
 
     assert [one["repeated"] for one in answers_] == [False, True]
+    assert notices.handle_due(timezone.now()) == 1
     assert state_of(payment) == OrderState.PAID
     assert Stock.objects.get().on_hand == 7
 
@@ -625,15 +628,20 @@ def test_money_after_the_end_of_the_hold_gets_units_or_goes_back(payment):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"amount": "0.01"}, {"currency": "IDR"}, {"payment_id": str(uuid4())}]
+    ("wrong", "state"),
+    [
+        ({"amount": "0.01"}, OrderState.CANCELLED),
+        ({"currency": "IDR"}, OrderState.CANCELLED),
+        ({"payment_id": str(uuid4())}, OrderState.PAYING),
+    ],
 )
-def test_a_notification_that_does_not_fit_the_payment_is_kept_and_not_followed(
-    payment, wrong
+def test_a_notification_that_does_not_fit_the_payment_is_kept_and_confirms_nothing(
+    payment, wrong, state
 ):
     answer = notify(payment, body=wrong)
 
     assert answer.status_code == 200
-    assert state_of(payment) == OrderState.PAYING
+    assert state_of(payment) == state
     notice = PaymentNotice.objects.get()
     assert notice.note
     assert notice.handled_at is not None
