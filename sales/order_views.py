@@ -48,6 +48,7 @@ class ShownOrder:
     currency: str
     item: FlashSaleItem | None
     order: Order | None
+    is_sent_back: bool = False  # money came, and nothing was left for it
 
     @property
     def number(self) -> str:
@@ -241,6 +242,7 @@ def _find(request: HtmxRequest, order_id: UUID) -> ShownOrder | HttpResponse:
         currency=found.currency,
         item=found.flash_item,
         order=found,
+        is_sent_back=_is_sent_back(found),
     )
 
 
@@ -265,6 +267,12 @@ def _from_claim(claim: Pending) -> ShownOrder:
         item=item,
         order=None,
     )
+
+
+def _is_sent_back(order: Order) -> bool:
+    if order.state not in (OrderState.CANCELLED, OrderState.EXPIRED):
+        return False
+    return order.payments.filter(state=Payment.State.REFUNDED).exists()
 
 
 def _state(state: str, expires_at: datetime) -> str:
