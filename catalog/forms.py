@@ -12,6 +12,18 @@ from catalog.models import ProductQuerySet
 from catalog.status import StockStatus
 
 
+class TellMeForm(forms.Form):
+    """Who wants to hear when a product is back."""
+
+    email = forms.EmailField(
+        max_length=254,
+        error_messages={
+            "required": _("We need an address to write to."),
+            "invalid": _("This is no e-mail address yet; look at it once more."),
+        },
+    )
+
+
 class Sort(TextChoices):
     BEST = "best", _("Best match")
     NAME = "name", _("Name")

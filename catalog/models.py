@@ -228,6 +228,30 @@ class Stock(models.Model):
         return max(0, self.on_hand - self.reserved - self.safety_threshold)
 
 
+class RestockRequest(models.Model):
+    """An address that wants one mail when a product is back; gone once it is sent."""
+
+    product = models.ForeignKey(
+        Product, models.CASCADE, related_name="restock_requests"
+    )
+    email = models.EmailField(db_index=True)
+    language = models.CharField(max_length=10, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    next_try_at = models.DateTimeField(default=timezone.now)
+    attempts = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(
+                name="restock_request_once", fields=["product", "email"]
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.product_id} for {self.email}"
+
+
 class StockMovement(models.Model):
     """One change of a product's quantities: who, why, and from what to what.
 

@@ -1,14 +1,21 @@
 """The catalog as shoppers see it: the product list and the product page."""
 
+from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_safe
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import (
+    require_http_methods,
+    require_POST,
+    require_safe,
+)
 from django.views.decorators.vary import vary_on_headers
 
-from catalog import categories, keyset
-from catalog.forms import ProductFilterForm
-from catalog.http import HtmxRequest
+from catalog import categories, keyset, restock
+from catalog.forms import ProductFilterForm, TellMeForm
+from catalog.http import HtmxRequest, address_of
 from catalog.models import Product
 
 RELATED = 4
@@ -74,3 +81,48 @@ def product(request: HtmxRequest, slug: str) -> HttpResponse:
         "quantity": 1,
     }
     return render(request, "storefront/product.html", context)
+
+
+@require_POST
+@never_cache
+def tell_me(request: HtmxRequest, slug: str) -> HttpResponse:
+    """Note who wants a mail when a product is back; the answer is the same for all."""
+    shown = get_object_or_404(Product.objects.published(), slug=slug)
+    form = TellMeForm(request.POST)
+    if not form.is_valid():
+        error = form.errors["email"][0]
+        outcome = {"error": error, "email": request.POST.get("email", "")[:254]}
+        return _told(request, shown, outcome, status=422)
+    if not restock.may_ask(address_of(request)):
+        error = _("That was very often in one hour. Please try again later.")
+        return _told(request, shown, {"error": error}, status=429)
+    restock.ask(shown, form.cleaned_data["email"])
+    if request.htmx:
+        return _told(request, shown, {"done": True})
+    messages.success(
+        request, _("We write to you once, as soon as it can be bought again.")
+    )
+    return redirect(shown)
+
+
+def _told(
+    request: HtmxRequest,
+    shown: Product,
+    outcome: dict[str, object],
+    *,
+    status: int = 200,
+) -> HttpResponse:
+    template = "_tell_me.html" if request.htmx else "tell_me.html"
+    context = {"product": shown, "tell_me": outcome}
+    return render(request, f"storefront/{template}", context, status=status)
+
+
+@csrf_exempt  # mail programs send the form themselves; the token is proof enough
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def tell_me_stop(request: HtmxRequest, token: str) -> HttpResponse:
+    """The way out of all these mails; looking at the page alone changes nothing."""
+    is_done = request.method == "POST"
+    if is_done and not restock.forget(token):
+        raise Http404(_("This link is incomplete. Copy all of it from the mail."))
+    return render(request, "storefront/tell_me_stop.html", {"is_done": is_done})

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django_rq import get_queue, job
 from rq import Worker
 
-from catalog import alerts, outbox
+from catalog import alerts, outbox, restock
 from sales import (
     adjustments,
     audit,

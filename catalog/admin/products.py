@@ -16,7 +16,7 @@ from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
 from unfold.contrib.import_export.forms import ExportForm
 
-from catalog import merchant_views, search, stock, thresholds
+from catalog import merchant_views, restock, search, stock, thresholds
 from catalog.columns import (
     BADGES,
     display,
@@ -101,6 +101,7 @@ class ProductAdmin(SimpleHistoryAdmin, ExportMixin, ModelAdmin):  # type: ignore
     def stock_now(self, product: Product) -> str:
         context = {"row": product.stock, "status": status_badge(product.stock.status)}
         context["type"] = BADGES[product.stock.status]
+        context["waiting"] = restock.waiting(product.pk)
         return render_to_string("merchant/_stock_now.html", context)
 
     def get_search_results(
