@@ -91,7 +91,8 @@ def tell_me(request: HtmxRequest, slug: str) -> HttpResponse:
     form = TellMeForm(request.POST)
     if not form.is_valid():
         error = form.errors["email"][0]
-        outcome = {"error": error, "email": request.POST.get("email", "")[:254]}
+        outcome: dict[str, object] = {"error": error}
+        outcome["email"] = request.POST.get("email", "")[:254]
         return _told(request, shown, outcome, status=422)
     if not restock.may_ask(address_of(request)):
         error = _("That was very often in one hour. Please try again later.")

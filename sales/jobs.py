@@ -21,6 +21,7 @@ from sales import (
     carts,
     checkout,
     flash,
+    mails,
     notices,
     orders,
     recovery,
@@ -149,6 +150,13 @@ def send_notices() -> int:
     now = timezone.now()
     alerts.read_status_changes()
     return alerts.send_mails(now) + outbox.deliver_due(now)
+
+
+@job("default", timeout=300, ttl=30, result_ttl=0)
+def send_mails() -> int:
+    """Mail shoppers of their orders, and of what is back; return how many mails."""
+    now = timezone.now()
+    return mails.send_due(now) + restock.send_due(now)
 
 
 @job("default", timeout=600, ttl=600, result_ttl=0)
