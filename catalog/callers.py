@@ -49,6 +49,18 @@ class Caller:
 
 NOBODY = Caller()
 
+# What calls of staff ask for: what a token can be narrowed down to.
+STAFF_PERMISSIONS = (
+    "catalog.view_stock",
+    "catalog.change_stock",
+    "catalog.add_product",
+    "sales.view_flashsale",
+    "sales.add_flashsale",
+    "sales.change_flashsale",
+    "sales.view_order",
+    "sales.change_order",
+)
+
 
 class Token(HttpBearer):
     """A bearer token: optional, required, or one whose user has a permission."""

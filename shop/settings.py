@@ -449,6 +449,7 @@ UNFOLD: dict[str, Any] = {
                     menu(_("Alert rules"), "mail", "catalog.alertrule"),
                     menu(_("Webhooks"), "webhook", "catalog.webhookendpoint"),
                     menu(_("Deliveries"), "send", "catalog.webhookdelivery"),
+                    menu(_("API tokens"), "vpn_key", "sales.apitoken"),
                     menu(_("Users"), "person", "auth.user"),
                     menu(_("Roles"), "badge", "auth.group"),
                     {
