@@ -20,6 +20,7 @@ SCHEDULE = [
     (jobs.look_for_long_outs, "default", 900, 600, 600),
     (jobs.audit_stock, "default", 60, 300, 60),
     (jobs.expire_carts, "default", 86400, 600, 600),
+    (jobs.forget_old, "default", 3600, 600, 600),
 ]
 
 for function, queue, seconds, timeout, ttl in SCHEDULE:

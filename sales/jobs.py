@@ -17,6 +17,7 @@ from rq import Worker
 from catalog import alerts, outbox, restock
 from sales import (
     adjustments,
+    answers,
     audit,
     carts,
     checkout,
@@ -26,6 +27,7 @@ from sales import (
     orders,
     recovery,
     sync,
+    tokens,
 )
 from sales.counters import NotLoaded, Unsure
 from sales.models import Verdict
@@ -142,6 +144,13 @@ def audit_stock() -> str:
 def expire_carts() -> int:
     """Delete carts nobody came back to."""
     return carts.expire(timezone.now())
+
+
+@job("default", timeout=600, ttl=600, result_ttl=0)
+def forget_old() -> int:
+    """Delete first answers and tokens of the API that are of no use any more."""
+    now = timezone.now()
+    return answers.delete_old(now) + tokens.delete_old(now)
 
 
 @job("default", timeout=300, ttl=30, result_ttl=0)
