@@ -13,6 +13,7 @@ from django.conf import settings
 from django.utils import timezone
 from django_rq import get_queue, job
 from rq import Worker
+from rq.cron import CronScheduler
 
 from catalog import alerts, outbox, restock
 from sales import (
@@ -218,3 +219,8 @@ def queues() -> list[QueueNow]:
         )
         for queue in rows
     ]
+
+
+def schedules() -> int:
+    """How many cron processes feed the queues; one is right."""
+    return len(CronScheduler.all(get_queue("default").connection, cleanup=True))

@@ -1,8 +1,10 @@
 """Dashboard pages about sales and orders, and the fragments that keep them fresh."""
 
+import csv
 import json
 from typing import Any
 
+from django.contrib import admin
 from django.contrib.auth.decorators import permission_required
 from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse
@@ -15,7 +17,7 @@ from django.views.decorators.http import require_safe
 from catalog.columns import BADGES
 from catalog.models import Alert, Product, StatusChange, Stock
 from catalog.status import StockStatus
-from sales import audit, desk, jobs
+from sales import audit, desk, jobs, preflight, report
 from sales.models import FlashSale, FlashSaleItem, ItemState, SaleState
 
 RECENT = 8
@@ -154,17 +156,69 @@ def live(request: HttpRequest, sale_id: int) -> HttpResponse:
 
 @require_safe
 @permission_required("sales.view_flashsale", raise_exception=True)
+def preflight_check(request: HttpRequest, sale_id: int) -> HttpResponse:
+    """Go or no-go for a sale that has not opened."""
+    sale = _sale(sale_id)
+    idle = [queue.name for queue in jobs.queues() if not queue.workers]
+    operations = preflight.Operations(idle, jobs.schedules())
+    checks = preflight.of_sale(sale, operations)
+    missing = sum(not check.is_met for check in checks)
+    context = {"checks": checks, "missing": missing, "sale": sale}
+    return render(request, "merchant/_preflight.html", context)
+
+
+@require_safe
+@permission_required("sales.view_flashsale", raise_exception=True)
 def audit_sale(request: HttpRequest, sale_id: int) -> HttpResponse:
     """Check the invariants of one sale now; changes nothing and stops nobody."""
-    if not FlashSale.objects.filter(pk=sale_id).exists():
-        raise Http404(_("This sale is gone. Go back to the list of sales."))
-    report = audit.of_sale(sale_id)
+    _sale(sale_id)
+    found = audit.of_sale(sale_id)
     context = {
-        "report": report.as_json(),
-        "verdict": report.verdict.label,
-        "verdict_type": VERDICT_BADGES[report.verdict.value],
+        "report": found.as_json(),
+        "verdict": found.verdict.label,
+        "verdict_type": VERDICT_BADGES[found.verdict.value],
     }
     return render(request, "merchant/_findings.html", context)
+
+
+@require_safe
+@permission_required("sales.view_flashsale", raise_exception=True)
+def sale_report(request: HttpRequest, sale_id: int) -> HttpResponse:
+    """What came of a sale, to read, to print, or as CSV (`?format=csv`)."""
+    sale = _sale(sale_id)
+    found = report.of_sale(sale)
+    if request.GET.get("format") == "csv":
+        response = HttpResponse(content_type="text/csv; charset=utf-8")
+        response["Content-Disposition"] = f'attachment; filename="{sale.slug}.csv"'
+        csv.writer(response).writerows(report.lines(found))
+        return response
+    context = {
+        **admin.site.each_context(request),
+        "title": _("Report: %(sale)s") % {"sale": sale.name},
+        "report": found,
+        "sale": sale,
+        "chart": _curves(found),
+    }
+    return render(request, "merchant/sale_report.html", context)
+
+
+def _curves(found: report.SaleReport) -> str:
+    """Units taken over the time of the sale, a line per product, as JSON."""
+    colors = ["--color-primary-600", "--color-base-500", "--color-primary-300"]
+    past = sum(moment <= timezone.now() for moment in found.moments)
+    return json.dumps(
+        {
+            "labels": [f"{moment:%b %d, %H:%M}" for moment in found.moments],
+            "datasets": [
+                {
+                    "label": row.item.product.name,
+                    "color": colors[number % len(colors)],
+                    "data": row.curve[: past + 1],
+                }
+                for number, row in enumerate(found.items)
+            ],
+        }
+    )
 
 
 @require_safe
@@ -173,3 +227,10 @@ def item(request: HttpRequest, item_id: int) -> HttpResponse:
     """The page of the sale an item belongs to; ledgers name items, not sales."""
     found = get_object_or_404(FlashSaleItem, pk=item_id)
     return redirect("admin:sales_flashsale_change", found.sale_id)
+
+
+def _sale(sale_id: int) -> FlashSale:
+    sale = FlashSale.objects.filter(pk=sale_id).first()
+    if sale is None:
+        raise Http404(_("This sale is gone. Go back to the list of sales."))
+    return sale

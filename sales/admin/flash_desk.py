@@ -178,6 +178,16 @@ class FlashSaleAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]
                 name="sales_flashsale_live",
             ),
             path(
+                "<int:sale_id>/preflight/",
+                view(merchant_views.preflight_check),
+                name="sales_flashsale_preflight",
+            ),
+            path(
+                "<int:sale_id>/report/",
+                view(merchant_views.sale_report),
+                name="sales_flashsale_report",
+            ),
+            path(
                 "<int:sale_id>/audit/",
                 view(merchant_views.audit_sale),
                 name="sales_flashsale_audit",

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from catalog import alerts
-from sales import audit, checkout, counters, desk, flash, orders, sync
+from sales import audit, checkout, counters, desk, flash, jobs, orders, sync
 from sales.models import FlashSale, Order, SaleState
 from tests.factories import (
     make_item,
@@ -405,6 +405,33 @@ def test_audit_runs_are_listed_and_read_only(admin_client, sale_redis):
     assert "Everything holds" in admin_client.get("/admin/").content.decode()
 
 
+@pytest.mark.redis
+def test_preflight_is_no_go_then_go(admin_client, sale_redis, monkeypatch):
+    item = make_item(sale=make_sale(opens_in=60), units=5)
+
+    refused = admin_client.get(sale_page(item.sale, "preflight"))
+    admin_client.post(sale_page(item.sale, "schedule"))
+    monkeypatch.setattr(jobs, "schedules", lambda: 1)
+    monkeypatch.setattr(jobs, "queues", list)
+    ready = admin_client.get(sale_page(item.sale, "preflight"))
+
+    assert "No-go" in refused.content.decode()
+    assert "is a draft" in refused.content.decode()
+    assert ready.context["missing"] == 0
+
+
+@pytest.mark.redis
+def test_report_is_a_page_and_a_file(admin_client, sale_redis):
+    item = make_loaded_item(product=make_product("Clay pot", sku="POT"), units=5)
+
+    page = admin_client.get(sale_page(item.sale, "report"))
+    file = admin_client.get(sale_page(item.sale, "report"), {"format": "csv"})
+
+    assert "5 = 5 left + 0 held + 0 paying + 0 paid" in page.content.decode()
+    assert file.headers["Content-Type"].startswith("text/csv")
+    assert file.content.decode().splitlines()[1].startswith("POT,5,5,")
+
+
 # -- First page -------------------------------------------------------------------
 
 
@@ -710,7 +737,8 @@ def test_staff_without_a_role_sees_no_figures(client, django_user_model):
     sale, pot = make_sale(), make_product()
 
     assert "statuses" not in client.get("/admin/").context
-    assert client.get(sale_page(sale, "live")).status_code == 403
+    for fragment in ("live", "preflight", "audit", "report"):
+        assert client.get(sale_page(sale, fragment)).status_code == 403
     promises = reverse("admin:sales_stock_promises", args=[pot.pk])
     assert client.get(promises).status_code == 403
     assert client.get(reverse("admin:sales_chart")).status_code == 403

@@ -1,0 +1,162 @@
+"""What came of a flash sale: how fast it sold, to whom, and that nothing oversold."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.db.models import Sum
+
+from sales.models import FlashEvent, FlashSale, FlashSaleItem, Order, OrderState
+
+STEPS = 60
+COLUMNS = (
+    "sku",
+    "units",
+    "offered",
+    "claims",
+    "buyers",
+    "paid",
+    "refunded",
+    "expired_holds",
+    "sell_through",
+    "oversold",
+    "revenue",
+    "sold_out_at",
+)
+
+
+@dataclass(slots=True)
+class ItemReport:
+    """One product of the sale; every number is folded from the item's events."""
+
+    item: FlashSaleItem
+    claims: int = 0
+    buyers: int = 0
+    claimed: int = 0  # units, net of what came back
+    paid: int = 0
+    refunded: int = 0
+    expired_holds: int = 0
+    sold_out_at: datetime | None = None
+    revenue: Decimal = Decimal(0)
+    curve: list[int] = field(default_factory=list)
+
+    @property
+    def offered(self) -> int:
+        """Units that could be sold at all: without those kept as safety stock."""
+        return max(0, self.item.units - self.item.floor)
+
+    @property
+    def sell_through(self) -> int:
+        """Paid units in percent of those offered."""
+        return round(100 * self.paid / self.offered) if self.offered else 0
+
+    @property
+    def oversold(self) -> int:
+        """Units promised beyond the allocation, by the counters beside it."""
+        item = self.item
+        return max(0, item.held + item.paying + item.paid - item.units)
+
+    @property
+    def time_to_sell_out(self) -> timedelta | None:
+        if self.sold_out_at is None:
+            return None
+        return self.sold_out_at - self.item.opens_at
+
+
+@dataclass(frozen=True, slots=True)
+class SaleReport:
+    """The sale with its products; `moments` are the steps of the curves."""
+
+    sale: FlashSale
+    items: list[ItemReport]
+    moments: list[datetime]
+    orders: dict[str, int]
+
+    @property
+    def revenue(self) -> Decimal:
+        return sum((item.revenue for item in self.items), Decimal(0))
+
+    @property
+    def oversold(self) -> int:
+        return sum(item.oversold for item in self.items)
+
+
+def lines(report: SaleReport) -> Iterator[list[str]]:
+    """The report as rows of text: a header, then a row per product."""
+    yield list(COLUMNS)
+    for item in report.items:
+        found = {
+            "sku": item.item.product.sku,
+            "units": item.item.units,
+            "sold_out_at": item.sold_out_at.isoformat() if item.sold_out_at else "",
+        }
+        yield [
+            str(found[name] if name in found else getattr(item, name))
+            for name in COLUMNS
+        ]
+
+
+def of_sale(sale: FlashSale) -> SaleReport:
+    """Fold the events that are in PostgreSQL; also of a sale that still runs."""
+    items = list(sale.items.select_related("product").order_by("pk"))
+    step = (sale.closes_at - sale.opens_at) / STEPS
+    moments = [sale.opens_at + number * step for number in range(1, STEPS + 1)]
+    revenues = dict(
+        Order.objects.filter(flash_item__in=items, state=OrderState.PAID)
+        .order_by()
+        .values_list("flash_item")
+        .annotate(Sum("total"))
+    )
+    reports = []
+    for item in items:
+        report = _fold(item, moments)
+        report.revenue = revenues.get(item.pk, Decimal(0))
+        reports.append(report)
+    states = Order.objects.filter(flash_item__in=items).values_list("state", flat=True)
+    counted = Counter(states.iterator())
+    orders = {
+        str(OrderState(state).label): counted[state]
+        for state in OrderState.values
+        if counted[state]
+    }
+    return SaleReport(sale, reports, moments, orders)
+
+
+def _fold(item: FlashSaleItem, moments: list[datetime]) -> ItemReport:
+    report = ItemReport(item)
+    offered = report.offered
+    buyers: set[str] = set()
+    events = FlashEvent.objects.filter(item=item, is_poison=False).order_by("seq")
+    rows = events.values_list("kind", "quantity", "buyer", "at", "details")
+    for kind, quantity, buyer, at, details in rows.iterator(chunk_size=5000):
+        while len(report.curve) < len(moments) and at > moments[len(report.curve)]:
+            report.curve.append(report.claimed)
+        if kind == "claim":
+            report.claims += 1
+            buyers.add(buyer)
+        if "units" in details and "floor" in details:  # as of this event
+            offered = max(0, int(details["units"]) - int(details["floor"]))
+        _count(report, kind, quantity, details)
+        if report.sold_out_at is None and 0 < offered <= report.claimed:
+            report.sold_out_at = at
+    report.curve += [report.claimed] * (len(moments) - len(report.curve))
+    report.buyers = len(buyers)
+    return report
+
+
+def _count(
+    report: ItemReport, kind: str, quantity: int, details: dict[str, str]
+) -> None:
+    if kind in ("claim", "reclaim"):
+        report.claimed += quantity
+    elif kind == "release":
+        report.claimed -= quantity
+        report.expired_holds += details.get("reason") == "expired"
+    elif kind == "confirm":
+        report.paid += quantity
+    elif kind == "refund":
+        report.refunded += quantity
+        report.paid -= quantity
+        report.claimed -= quantity
