@@ -24,7 +24,7 @@ from django.utils.translation import gettext as _
 
 from catalog import alerts, stock
 from catalog.models import AlertKind
-from sales import counters, mails, orders, payments, sync
+from sales import counters, flash, mails, orders, payments, sync
 from sales.counters import ClaimRefused, Code, NotLoaded, StepRefused, Unsure
 from sales.folding import Entry
 from sales.models import (
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 OUTCOMES = (PaymentState.PAID, PaymentState.DECLINED)
-FOLLOW_SECONDS = 60
+FOLLOW_SECONDS = 25  # of each kind; the job has 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +216,7 @@ def _refuse(payment_id: UUID, *, reference: str, note: str) -> None:
         payment.note = note[:200]
         payment.handled_at = None
         payment.save()
+        mails.line_up(MailKind.SENT_BACK, [payment.order])
     _follow_now(payment)
 
 
@@ -412,6 +413,36 @@ def claim_again(order_id: UUID) -> counters.Admitted:
     return admitted
 
 
+class NotChanged(Exception):
+    """A claim could not be changed; `is_kept` says whether the old one still holds."""
+
+    def __init__(self, refusal: ClaimRefused, *, is_kept: bool) -> None:
+        self.refusal = refusal
+        self.is_kept = is_kept
+        super().__init__(refusal.code)
+
+
+def change_claim(
+    item_id: int, old_id: UUID, *, order_id: UUID, buyer: str, quantity: int
+) -> counters.Admitted:
+    """Give an unpaid claim back and claim another quantity under a new order id.
+
+    What cannot succeed is refused before anything is given back. In between, somebody
+    else may take the units: then the old claim is held again if that is possible.
+    Raises NotChanged, NotPossible once payment has begun, NotLoaded or Unsure.
+    """
+    _refuse_hopeless(item_id, old_id, quantity)
+    cancel(old_id)
+    try:
+        return flash.claim(item_id, order_id=order_id, buyer=buyer, quantity=quantity)
+    except ClaimRefused as refusal:
+        try:
+            claim_again(old_id)
+        except (ClaimRefused, NotPossible):
+            raise NotChanged(refusal, is_kept=False) from refusal
+        raise NotChanged(refusal, is_kept=True) from refusal
+
+
 def refund(
     order_id: UUID, *, restock: bool, actor: "User | None" = None, note: str = ""
 ) -> Order:
@@ -464,6 +495,24 @@ def _expire(item: FlashSaleItem, claim_ids: Sequence[UUID]) -> int:
 
 
 # -- Inside -----------------------------------------------------------------------
+
+
+def _refuse_hopeless(item_id: int, old_id: UUID, quantity: int) -> None:
+    """Raise NotChanged if the item cannot give that many, the old claim's included."""
+    live = flash.live([item_id]).get(item_id)
+    old = counters.find(item_id, old_id)
+    if live is None or old is None or old.state != OrderState.HELD:
+        return
+    most = live.sellable + old.quantity
+    refusal = None
+    if live.state not in ("open", "all_held", "sold_out"):
+        refusal = ClaimRefused(live.state)
+    elif quantity > live.limit:
+        refusal = ClaimRefused("limit_reached", live.limit - old.quantity)
+    elif quantity > most:
+        refusal = ClaimRefused("sold_out", most)
+    if refusal is not None:
+        raise NotChanged(refusal, is_kept=True)
 
 
 def _pending(order_id: UUID) -> Pending | None:

@@ -153,8 +153,8 @@ def _words(kind: str, order: Order) -> tuple[str, list[str]]:
         why = _("This order was paid twice, so we have sent one payment back.")
     else:
         why = _(
-            "Your payment came after the hold had ended, and nothing was left to hold "
-            "again. We are sorry. We have sent all of your money back."
+            "Your payment came too late or was not the amount of the order, and the "
+            "units are gone. We are sorry. We have sent all of your money back."
         )
     return _("Order %(number)s: your money is on its way back") % values, [
         why,

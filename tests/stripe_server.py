@@ -116,6 +116,7 @@ class Account:
             "currency": form["line_items[0][price_data][currency]"],
             "client_reference_id": form["client_reference_id"],
             "metadata": {"payment_id": form["metadata[payment_id]"]},
+            "customer_email": form.get("customer_email"),
             "expires_at": int(form["expires_at"]),
             "success_url": form["success_url"],
             "cancel_url": form["cancel_url"],

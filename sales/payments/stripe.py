@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import stripe
 from django.conf import settings
 from django.urls import reverse
+from django.utils import translation
 from django.utils.translation import gettext as _
 from stripe.checkout import Session
 
@@ -30,9 +32,12 @@ from sales.payments.notice import (
     Unreadable,
 )
 
+if TYPE_CHECKING:
+    from stripe.params.checkout import SessionCreateParams
+
 SIGNATURE = "Stripe-Signature"
 TOLERANCE_SECONDS = 300
-TIMEOUT_SECONDS = 10
+TIMEOUT_SECONDS = 6  # a shopper may be waiting
 LONGEST = timedelta(hours=23, minutes=55)  # Stripe keeps a session for a day at most
 SHORTEST = timedelta(minutes=31)  # and for half an hour at least
 FAILED = "checkout.session.async_payment_failed"
@@ -61,7 +66,7 @@ class StripeGateway:
         self._client = stripe.StripeClient(
             key,
             base_addresses={"api": api_base},
-            max_network_retries=2,
+            max_network_retries=1,
             http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS),
         )
 
@@ -134,43 +139,9 @@ class StripeGateway:
     def _session(self, payment: Payment) -> Session:
         if payment.reference and payment.reference != OPENING:
             return self._found(payment.reference)
-        wait = timedelta(seconds=settings.SHOP_PAYING_SECONDS)
-        back = reverse("sales:payment-return", args=[payment.pk])
         with _answer():
             return self._client.v1.checkout.sessions.create(
-                {
-                    "mode": "payment",
-                    "client_reference_id": str(payment.pk),
-                    "metadata": {"payment_id": str(payment.pk)},
-                    "payment_intent_data": {
-                        "metadata": {
-                            "payment_id": str(payment.pk),
-                            "order_id": str(payment.order_id),
-                        }
-                    },
-                    "line_items": [
-                        {
-                            "quantity": 1,
-                            "price_data": {
-                                "currency": payment.currency.lower(),
-                                "unit_amount": minor(payment.amount, payment.currency),
-                                "product_data": {
-                                    "name": _("Order %(number)s at %(shop)s")
-                                    % {
-                                        "number": payment.order.number,
-                                        "shop": settings.SHOP_NAME,
-                                    }
-                                },
-                            },
-                        }
-                    ],
-                    "expires_at": int(
-                        (payment.created_at + min(wait + SHORTEST, LONGEST)).timestamp()
-                    ),
-                    "success_url": f"{settings.SITE_URL}{back}",
-                    "cancel_url": settings.SITE_URL + payment.order.get_absolute_url(),
-                },
-                {"idempotency_key": str(payment.pk)},
+                _wanted(payment), {"idempotency_key": str(payment.pk)}
             )
 
     def _found(self, reference: str) -> Session:
@@ -186,6 +157,42 @@ class StripeGateway:
                 return self._client.v1.checkout.sessions.expire(reference)
         except Refused:
             return self._found(reference)
+
+
+def _wanted(payment: Payment) -> "SessionCreateParams":
+    """The session to create; the same whoever asks, as the idempotency key wants it."""
+    order = payment.order
+    wait = timedelta(seconds=settings.SHOP_PAYING_SECONDS) + SHORTEST
+    back = reverse("sales:payment-return", args=[payment.pk])
+    with translation.override(order.language or settings.LANGUAGE_CODE):
+        name = _("Order %(number)s at %(shop)s") % {
+            "number": order.number,
+            "shop": settings.SHOP_NAME,
+        }
+    wanted: SessionCreateParams = {
+        "mode": "payment",
+        "client_reference_id": str(payment.pk),
+        "metadata": {"payment_id": str(payment.pk)},
+        "payment_intent_data": {
+            "metadata": {"payment_id": str(payment.pk), "order_id": str(order.pk)}
+        },
+        "line_items": [
+            {
+                "quantity": 1,
+                "price_data": {
+                    "currency": payment.currency.lower(),
+                    "unit_amount": minor(payment.amount, payment.currency),
+                    "product_data": {"name": name},
+                },
+            }
+        ],
+        "expires_at": int((payment.created_at + min(wait, LONGEST)).timestamp()),
+        "success_url": settings.SITE_URL + back,
+        "cancel_url": settings.SITE_URL + order.get_absolute_url(),
+    }
+    if order.email:
+        wanted["customer_email"] = order.email
+    return wanted
 
 
 def minor(amount: Decimal, currency: str) -> int:

@@ -212,6 +212,7 @@ def test_a_wrong_amount_confirms_nothing_and_is_alerted_once(payment, amount, cu
     assert states(payment) == ("refunded", OrderState.CANCELLED)
     assert payment.handled_at is not None
     assert "money sent back" in payment.note
+    assert payment.order.mails.get().kind == "sent_back"
     assert Alert.objects.get().text.endswith(
         f"{amount} {currency} came, not 29.97 USD."
     )

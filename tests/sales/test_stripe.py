@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from catalog.models import Alert, Stock
 from sales import checkout, notices, payments
@@ -111,6 +111,7 @@ def test_paying_leads_to_a_page_at_stripe_over_the_exact_amount(
     assert answer["Location"] == session["url"]
     assert (session["amount_total"], session["currency"]) == (2997, "usd")
     assert session["client_reference_id"] == str(payment.pk)
+    assert session["customer_email"] == payment.order.email
     assert session["success_url"] == settings.SITE_URL + reverse(
         "sales:payment-return", args=[payment.pk]
     )
@@ -127,7 +128,8 @@ def test_two_clicks_open_one_page(client, payment, account):
 
 
 def test_a_page_whose_address_was_lost_is_found_again(payment, account):
-    checkout.open_page(payment)
+    with translation.override("id"):
+        checkout.open_page(payment)
     Payment.objects.update(
         reference="opening"
     )  # as a crash before the answer leaves it
