@@ -18,4 +18,5 @@ EXPOSE 8000
 
 # GRANIAN_WORKERS: one process per core.
 CMD ["granian", "--interface", "wsgi", "--no-ws", "--host", "0.0.0.0", "--port", "8000", \
-     "--blocking-threads", "4", "--respawn-failed-workers", "shop.wsgi:application"]
+     "--blocking-threads", "4", "--respawn-failed-workers", "--workers-kill-timeout", "8", \
+     "shop.wsgi:application"]

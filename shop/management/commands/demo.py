@@ -170,6 +170,8 @@ def processes(port: int) -> dict[str, list[str]]:
     web = [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws"]
     workers = min(os.cpu_count() or 1, MOST_WEB_PROCESSES)
     web += ["--workers", str(workers), "--blocking-threads", "4"]
+    # A worker that starts when the signal comes may miss it.
+    web += ["--workers-kill-timeout", "5"]
     web += ["--respawn-failed-workers", "--host", "127.0.0.1", "--port", str(port)]
     quick = ["--skip-checks", "--verbosity", "0"]
     return {
