@@ -1,14 +1,16 @@
 """What shoppers see and read of a flash item and of a refusal. No query, no Redis."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from sales.flash import Live
 from sales.models import FlashSaleItem, SaleState
+from sales.tags import Tag
 
 FEW = 5
 SOON = timedelta(minutes=1)
@@ -30,6 +32,9 @@ class Shown:
     sellable: int = 0
     offered: int = 0
     limit: int = 1
+    price: Decimal | None = None
+    was: Decimal | None = None
+    next_hold_at: datetime | None = None
 
     @property
     def can_buy(self) -> bool:
@@ -67,6 +72,19 @@ class Shown:
     def sentence(self) -> str:
         return sentence(self.state)
 
+    @property
+    def waits_for_hold(self) -> bool:
+        """Whether the end of a hold is what a shopper waits for, and is known."""
+        return self.state == "all_held" and self.next_hold_at is not None
+
+    def with_tag(self, tag: Tag | None) -> "Shown":
+        """The same with the price and the next hold of the tag, if there is one."""
+        if tag is None:
+            return self
+        return replace(
+            self, price=tag.price, was=tag.was, next_hold_at=tag.next_hold_at
+        )
+
 
 def from_counters(live: Live) -> Shown:
     return Shown(
@@ -94,9 +112,13 @@ def without_counters(
 
 
 def shown_items(
-    items: Iterable[FlashSaleItem], live: Mapping[int, Live], *, now: datetime
+    items: Iterable[FlashSaleItem],
+    live: Mapping[int, Live],
+    tags: Mapping[int, Tag],
+    *,
+    now: datetime,
 ) -> dict[int, Shown]:
-    """Each item as it is now; `items` come with their sale."""
+    """Each item as it is now; `items` come with their sale and product."""
     found = {}
     for item in items:
         is_over = item.sale.state in OVER
@@ -109,6 +131,11 @@ def shown_items(
                 closes_at=min(now, item.closes_at) if is_over else item.closes_at,
                 now=now,
             )
+        tag = tags.get(item.pk)
+        ends = tag.next_hold_at if tag else None
+        # The row in hand is newer than what was copied from it.
+        tag = Tag(item.price, item.product.price, ends)
+        found[item.pk] = found[item.pk].with_tag(tag)
     return found
 
 
@@ -129,6 +156,16 @@ def sentence(state: str) -> str:
         ),
     }
     return sentences.get(state, "")
+
+
+def not_changed(code: str, left: int, *, is_kept: bool) -> str:
+    """Why a hold was not changed to another quantity, and what the shopper has now."""
+    if is_kept:
+        return _("You keep what you hold.") + " " + refusal(code, left)
+    return _(
+        "We gave your hold back to change it, and in that moment somebody else took "
+        "the units. We are sorry: you hold nothing of this now."
+    )
 
 
 def refusal(code: str, left: int) -> str:

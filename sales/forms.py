@@ -45,6 +45,9 @@ class ClaimForm(forms.Form):
         }
     )
     quantity = QuantityField()
+    instead_of = forms.UUIDField(
+        required=False, help_text=_("The visitor's own claim that it replaces.")
+    )
 
 
 class RefusalForm(forms.Form):
@@ -56,10 +59,12 @@ class RefusalForm(forms.Form):
 
 
 class WindowForm(forms.Form):
-    """When an item opens and closes, as the page says; used if Redis cannot tell."""
+    """An item's times and prices as the page says; used if the cache cannot tell."""
 
     opens = forms.IntegerField(min_value=0, max_value=2**42)
     closes = forms.IntegerField(min_value=0, max_value=2**42)
+    price = forms.DecimalField(required=False, min_value=0, max_digits=9)
+    was = forms.DecimalField(required=False, min_value=0, max_digits=9)
 
 
 class PollForm(WindowForm):
@@ -138,7 +143,7 @@ class OutcomeForm(forms.Form):
     outcome = forms.ChoiceField(
         choices=[
             ("paid", _("Approve")),
-            ("twice", _("Approve, and say so twice")),
+            ("twice", _("Paid, and told twice")),
             ("declined", _("Decline")),
             ("expired", _("Let it expire")),
         ]

@@ -28,6 +28,7 @@ from sales import (
     orders,
     recovery,
     sync,
+    tags,
     tokens,
 )
 from sales.counters import NotLoaded, Unsure
@@ -37,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 20
 PAUSE_SECONDS = 0.1
+TAG_SECONDS = 1
 NOTICES_CAME = "notices-came"
 
 
@@ -48,6 +50,7 @@ def drain_items(seconds: float = DRAIN_SECONDS) -> int:
     flow. One item's failure is logged and leaves the others alone.
     """
     deadline = time.monotonic() + seconds
+    tags_due = 0.0
     drained = 0
     while time.monotonic() < deadline:
         try:
@@ -56,6 +59,9 @@ def drain_items(seconds: float = DRAIN_SECONDS) -> int:
             logger.warning("the drain waits for Redis: %s", error)
             start_recovery()
             time.sleep(1)
+        if time.monotonic() >= tags_due:
+            _write_tags()
+            tags_due = time.monotonic() + TAG_SECONDS
         time.sleep(PAUSE_SECONDS)
     if drained:
         logger.info("drained %s events", drained)
@@ -70,6 +76,14 @@ def _drain(item_id: int) -> int:
     except Exception:
         logger.exception("flash item %s: drain failed", item_id)
         return 0
+
+
+def _write_tags() -> None:
+    """Show new prices and ending holds; a cache that is away stops no drain."""
+    try:
+        tags.write()
+    except Exception:
+        logger.exception("the price tags are not written")
 
 
 @job("default", timeout=120, ttl=60, result_ttl=0)

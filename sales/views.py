@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
@@ -20,15 +21,17 @@ from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
 from catalog import categories
 from catalog.http import HtmxRequest
 from catalog.models import Product
-from sales import checkout, counters, display, flash, jobs, visitors
+from sales import checkout, counters, display, flash, jobs, tags, visitors
 from sales.counters import ClaimRefused, NotLoaded, Unsure
 from sales.display import Shown
 from sales.forms import AddForm, ClaimForm, PollForm, RefusalForm, WindowForm
 from sales.models import FlashSale, FlashSaleItem, OrderState, SaleState
+from sales.orders import NotPossible
 
 PUBLIC = [state for state in SaleState if state != SaleState.DRAFT]
 AHEAD = (SaleState.SCHEDULED, SaleState.LOADED, SaleState.LIVE, SaleState.PAUSED)
 NEWEST = 8
+OWN_HOLD = "own_hold"  # the word for a claim of somebody who holds units already
 STOP_POLLING = 286  # what htmx takes as "do not ask again"
 
 
@@ -66,8 +69,11 @@ def flash_sale(request: HtmxRequest, slug: str) -> HttpResponse:
     boxes = {}
     if refused.is_valid():
         said = refused.cleaned_data
-        sentence = display.refusal(said["refused"], said["left"] or 0)
-        boxes[said["item"]] = {"error": sentence}
+        if said["refused"] == OWN_HOLD:
+            boxes[said["item"]] = {"wanted": said["left"] or 1}
+        else:
+            sentence = display.refusal(said["refused"], said["left"] or 0)
+            boxes[said["item"]] = {"error": sentence}
     response = _sale_page(request, sale, boxes)
     visitors.greet(request, response)
     return response
@@ -89,7 +95,7 @@ def product_offer(request: HtmxRequest, product_id: int) -> HttpResponse:
         return redirect(item.sale if item else product)
     if item is None:
         return HttpResponse()
-    shown = display.shown_items([item], _live([item.pk]), now=now)[item.pk]
+    shown = _shown([item], now)[item.pk]
     context = {"item": item, **_box(request, item.sale.slug, shown)}
     response = render(request, "storefront/_flash_offer.html", context)
     visitors.greet(request, response)
@@ -99,7 +105,7 @@ def product_offer(request: HtmxRequest, product_id: int) -> HttpResponse:
 @require_safe
 @never_cache
 def flash_item(request: HtmxRequest, slug: str, item_id: int) -> HttpResponse:
-    """The live part of one item, from Redis alone; all of its box if the state changed.
+    """The live part of one item, from Redis alone; all of its box if much has changed.
 
     Ends the polling when the sale is over.
     """
@@ -107,10 +113,10 @@ def flash_item(request: HtmxRequest, slug: str, item_id: int) -> HttpResponse:
     if not form.is_valid():
         return HttpResponse(_("This address is incomplete."), status=422)
     asked = form.cleaned_data
-    shown = _shown_now(item_id, asked["opens"], asked["closes"])
+    shown = _shown_now(item_id, asked)
     context = _box(request, slug, shown, order_id=asked["order_id"])
     status = STOP_POLLING if shown.is_over else 200
-    if shown.state == asked["state"]:
+    if shown.state == asked["state"] and shown.price == asked["price"]:
         return render(request, "storefront/_flash_live.html", context, status=status)
     response = render(request, "storefront/_flash_box.html", context, status=status)
     said = render_to_string("storefront/_announce.html", {"text": shown.sentence})
@@ -130,6 +136,11 @@ def claim(request: HtmxRequest, slug: str, item_id: int) -> HttpResponse:
         return _claim_not_read(request, slug, item_id, form)
     who = visitors.buyer(request) or visitors.new_guest()
     order_id, quantity = form.cleaned_data["order_id"], form.cleaned_data["quantity"]
+    own = _own_hold(request, item_id)
+    if own and own["order_id"] != order_id:
+        if form.cleaned_data["instead_of"] != own["order_id"]:
+            return _ask_whether(request, slug, item_id, quantity)
+        return _change(request, slug, item_id, form, own["order_id"])
     response: HttpResponse
     try:
         flash.claim(item_id, order_id=order_id, buyer=who, quantity=quantity)
@@ -182,7 +193,7 @@ def _sales_context(sales: Iterable[FlashSale], now: datetime) -> dict[str, Any]:
     """The sales, split by whether they have opened, with their items as shown now."""
     rows = list(sales)
     items = [item for sale in rows for item in sale.items.all()]
-    shown = display.shown_items(items, _live([item.pk for item in items]), now=now)
+    shown = _shown(items, now)
 
     def entry(sale: FlashSale) -> dict[str, Any]:
         items = sale.items.all()
@@ -205,17 +216,27 @@ def _live(item_ids: list[int]) -> dict[int, flash.Live]:
         return {}
 
 
-def _shown_now(item_id: int, opens: int, closes: int) -> Shown:
-    """An item from Redis alone; the page says its times, should Redis not have it."""
+def _shown(items: list[FlashSaleItem], now: datetime) -> dict[int, Shown]:
+    item_ids = [item.pk for item in items]
+    return display.shown_items(items, _live(item_ids), tags.read(item_ids), now=now)
+
+
+def _shown_now(item_id: int, asked: dict[str, Any]) -> Shown:
+    """An item from Redis alone; what Redis does not have, the page says itself."""
     live = _live([item_id])
     if item_id in live:
-        return display.from_counters(live[item_id])
-    return display.without_counters(
-        item_id,
-        opens_at=datetime.fromtimestamp(opens / 1000, UTC),
-        closes_at=datetime.fromtimestamp(closes / 1000, UTC),
-        now=timezone.now(),
-    )
+        shown = display.from_counters(live[item_id])
+    else:
+        shown = display.without_counters(
+            item_id,
+            opens_at=datetime.fromtimestamp(asked["opens"] / 1000, UTC),
+            closes_at=datetime.fromtimestamp(asked["closes"] / 1000, UTC),
+            now=timezone.now(),
+        )
+    if asked["price"] is None:
+        return shown
+    known = tags.Tag(asked["price"], asked["was"] or asked["price"])
+    return shown.with_tag(tags.read([item_id]).get(item_id, known))
 
 
 def _box(
@@ -248,7 +269,8 @@ def _own_hold(request: HtmxRequest, item_id: int) -> dict[str, Any] | None:
         return None
     if found is None or found.state not in (OrderState.HELD, OrderState.PAYING):
         return None
-    return {"order_id": order_id, "quantity": found.quantity}
+    is_paying = found.state == OrderState.PAYING
+    return {"order_id": order_id, "quantity": found.quantity, "is_paying": is_paying}
 
 
 def _sale_page(
@@ -260,7 +282,7 @@ def _sale_page(
 ) -> HttpResponse:
     now = timezone.now()
     items = list(sale.items.select_related("product"))
-    shown = display.shown_items(items, _live([item.pk for item in items]), now=now)
+    shown = _shown(items, now)
     context = {
         "sale": sale,
         "now": now,
@@ -289,8 +311,7 @@ def _box_again(
     window = WindowForm(request.POST)
     if not window.is_valid():
         return HttpResponse(_("This form is incomplete."), status=422)
-    times = window.cleaned_data
-    shown = _shown_now(item_id, times["opens"], times["closes"])
+    shown = _shown_now(item_id, window.cleaned_data)
     context = _box(request, slug, shown, **more)
     return render(request, "storefront/_flash_box.html", context, status=status)
 
@@ -304,6 +325,47 @@ def _claim_not_read(
         return _box_again(request, slug, item_id, status=422, **box)
     sale = get_object_or_404(FlashSale, slug=slug, state__in=PUBLIC)
     return _sale_page(request, sale, {item_id: box}, status=422)
+
+
+def _ask_whether(
+    request: HtmxRequest, slug: str, item_id: int, wanted: int
+) -> HttpResponse:
+    """The question to somebody who holds units: keep them, or have another number."""
+    if request.htmx:
+        return _box_again(request, slug, item_id, status=409, wanted=wanted)
+    asked: dict[str, str | int] = {"item": item_id, "refused": OWN_HOLD, "left": wanted}
+    said = urlencode(asked)
+    url = reverse("sales:flash-sale", args=[slug])
+    return HttpResponseRedirect(f"{url}?{said}#flash-box-{item_id}")
+
+
+def _change(
+    request: HtmxRequest, slug: str, item_id: int, form: ClaimForm, old_id: UUID
+) -> HttpResponse:
+    """Replace the visitor's own hold by one of another quantity."""
+    order_id, quantity = form.cleaned_data["order_id"], form.cleaned_data["quantity"]
+    who = visitors.buyer(request) or visitors.new_guest()
+    try:
+        checkout.change_claim(
+            item_id, old_id, order_id=order_id, buyer=who, quantity=quantity
+        )
+    except checkout.NotChanged as error:
+        code, left = error.refusal.code, error.refusal.detail
+        sentence = display.not_changed(code, left, is_kept=error.is_kept)
+    except NotPossible as error:
+        sentence = str(error)
+    except (NotLoaded, Unsure) as error:
+        if isinstance(error, NotLoaded):
+            jobs.start_recovery()
+        return _unsure(request, slug, item_id, order_id, quantity)
+    else:
+        response = _go(request, reverse("sales:order", args=[order_id]))
+        visitors.remember_order(request, response, order_id, item_id=item_id)
+        return response
+    if request.htmx:
+        return _box_again(request, slug, item_id, status=409, error=sentence)
+    messages.error(request, sentence)
+    return redirect("sales:flash-sale", slug)
 
 
 def _refused(

@@ -2,13 +2,20 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.core.cache import cache
 from django.utils import timezone
 
-from sales import checkout, counters, flash, sync
-from sales.models import FlashSale, Order
+from sales import checkout, counters, flash, jobs, sync, tags
+from sales.models import FlashSale, FlashSaleItem, Order
 from tests.factories import make_item, make_loaded_item, make_product, make_sale
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _no_tags():
+    cache.clear()
+
 
 HTMX = {"HX-Request": "true"}
 
@@ -179,6 +186,7 @@ def test_claim_leads_to_its_order(client, sale_redis):
 def test_a_visitor_keeps_one_buyer_id(client, sale_redis):
     item = make_loaded_item(limit=1)
     claim(client, item)
+    del client.cookies["orders"]
 
     response = claim(client, item, htmx=True)
 
@@ -317,3 +325,194 @@ def test_past_sales_stay_listed(client):
     assert "Last week" in client.get("/flash/").text
     assert "This sale is over" in client.get("/flash/last-week/").text
     assert not Order.objects.exists()
+
+
+# -- Prices and ending holds -------------------------------------------------------
+
+
+def test_a_new_price_is_shown_without_a_query(
+    client, sale_redis, django_assert_num_queries
+):
+    item = make_loaded_item(price="5.00")
+    url = live_url(item, price="5.00", was="9.99")
+    FlashSaleItem.objects.update(price="4.50")
+    jobs.drain_items(seconds=0.01)
+
+    with django_assert_num_queries(0):
+        response = client.get(url)
+
+    assert response["HX-Retarget"] == f"#flash-box-{item.pk}"
+    assert "$4.50" in response.text
+    assert 'name="price" value="4.50"' in response.text
+
+
+def test_an_old_price_stays_while_nothing_else_is_known(client, sale_redis):
+    item = make_loaded_item()
+
+    response = client.get(live_url(item, state="paused", price="5.00", was="9.99"))
+
+    assert "$5.00" in response.text
+    assert '<del class="was">$9.99</del>' in response.text
+
+
+def test_the_same_price_swaps_the_live_part_alone(client, sale_redis):
+    item = make_loaded_item(price="5.00")
+    tags.write()
+
+    response = client.get(live_url(item, price="5.00", was="9.99"))
+
+    assert "HX-Retarget" not in response
+    assert "&amp;price=5.00&amp;was=9.99" in response.text
+
+
+def test_the_next_hold_to_end_is_shown_when_all_is_held(
+    client, sale_redis, django_assert_num_queries
+):
+    item = make_loaded_item(units=2)
+    for _ in range(2):
+        flash.claim(item.pk, order_id=uuid4(), buyer="b", quantity=1)
+    sync.drain(item.pk)
+    first = Order.objects.order_by("expires_at")[0]
+    tags.write()
+    url = live_url(item, "all_held", price="5.00", was="9.99")
+
+    with django_assert_num_queries(0):
+        response = client.get(url)
+
+    assert "Next hold ends in" in response.text
+    assert f'data-until="{int(first.expires_at.timestamp() * 1000)}"' in response.text
+    assert "Next hold ends in" in client.get(item.sale.get_absolute_url()).text
+
+
+def test_nobody_is_told_of_holds_while_units_are_left(client, sale_redis):
+    item = make_loaded_item(units=2)
+    flash.claim(item.pk, order_id=uuid4(), buyer="b", quantity=1)
+    sync.drain(item.pk)
+
+    tags.write()
+
+    assert tags.read([item.pk])[item.pk].next_hold_at is None
+
+
+def test_a_cache_that_is_away_costs_only_the_tags(client, sale_redis, settings):
+    item = make_loaded_item()
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": "redis://127.0.0.1:1/0",
+        }
+    }
+
+    response = client.get(live_url(item, price="5.00", was="9.99"))
+
+    assert response.status_code == 200
+    assert "10 left" in response.text
+
+
+# -- A claim of somebody who holds units already -----------------------------------
+
+
+def hold_one(client, item):
+    """A first claim of this browser; returns its order id."""
+    order_id = uuid4()
+    assert claim(client, item, order_id=order_id).status_code == 302
+    return order_id
+
+
+def test_another_claim_while_holding_is_asked_about(client, sale_redis):
+    item = make_loaded_item(units=5, limit=3)
+    held = hold_one(client, item)
+
+    response = claim(client, item, quantity=2, htmx=True)
+
+    assert response.status_code == 409
+    assert "You hold 1 of these already." in response.text
+    assert f'name="instead_of" value="{held}"' in response.text
+    assert counters.snapshot(item.pk).held == 1
+
+
+def test_the_question_needs_no_scripts(client, sale_redis):
+    item = make_loaded_item(units=5, limit=3)
+    held = hold_one(client, item)
+
+    asked = claim(client, item, quantity=2)
+
+    page = client.get(asked["Location"]).text
+    assert "Change to this number" in page
+    assert f'name="instead_of" value="{held}"' in page
+
+
+@pytest.mark.parametrize("headers", [False, True], ids=["plain", "htmx"])
+def test_a_hold_is_changed_and_not_counted_twice(client, sale_redis, headers):
+    item = make_loaded_item(units=5, limit=3)
+    held, new = hold_one(client, item), uuid4()
+
+    response = claim(
+        client, item, order_id=new, quantity=3, instead_of=held, htmx=headers
+    )
+
+    there = response["HX-Redirect"] if headers else response["Location"]
+    assert there == f"/orders/{new}/"
+    assert counters.snapshot(item.pk).held == 3
+    assert counters.find(item.pk, held).state == "cancelled"
+
+
+def test_the_same_form_twice_is_one_change(client, sale_redis):
+    item = make_loaded_item(units=5, limit=3)
+    held, new = hold_one(client, item), uuid4()
+
+    for _ in range(2):
+        response = claim(client, item, order_id=new, quantity=2, instead_of=held)
+
+    assert response["Location"] == f"/orders/{new}/"
+    assert counters.snapshot(item.pk).held == 2
+
+
+def test_a_change_that_cannot_succeed_keeps_the_hold(client, sale_redis):
+    item = make_loaded_item(units=2, limit=5)
+    held = hold_one(client, item)
+    flash.claim(item.pk, order_id=uuid4(), buyer="quick", quantity=1)
+
+    response = claim(client, item, quantity=2, instead_of=held, htmx=True)
+
+    assert response.status_code == 409
+    assert "You keep what you hold." in response.text
+    assert counters.find(item.pk, held).state == "held"
+
+
+@pytest.mark.parametrize("takes", [1, 2], ids=["kept", "gone"])
+def test_a_change_lost_in_between_says_what_is_left(
+    client, sale_redis, monkeypatch, takes
+):
+    item = make_loaded_item(units=2, limit=5)
+    held = hold_one(client, item)
+    release = checkout.cancel
+
+    def release_and_lose(order_id):
+        release(order_id)
+        flash.claim(item.pk, order_id=uuid4(), buyer="quick", quantity=takes)
+
+    monkeypatch.setattr(checkout, "cancel", release_and_lose)
+
+    response = claim(client, item, quantity=2, instead_of=held, htmx=True)
+
+    assert response.status_code == 409
+    if takes == 1:
+        assert "You keep what you hold." in response.text
+        assert counters.find(item.pk, held).state == "held"
+    else:
+        assert "you hold nothing of this now" in response.text
+        assert counters.find(item.pk, held).state == "cancelled"
+
+
+def test_what_is_being_paid_cannot_be_changed(client, sale_redis):
+    item = make_loaded_item(units=5, limit=3)
+    held = hold_one(client, item)
+    checkout.begin_payment(held)
+
+    question = claim(client, item, quantity=2, htmx=True)
+    change = claim(client, item, quantity=2, instead_of=held, htmx=True)
+
+    assert "You are paying for 1 of these." in question.text
+    assert "Payment has begun" in change.text
+    assert counters.snapshot(item.pk).paying == 1
