@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -284,10 +285,10 @@ def _sales_out(
     )
     live = offers.live([item.pk for item in items if item.is_loaded])
     now = next((one.now for one in live.values()), timezone.now())
-    shown = display.shown_items(items, live, now=now)
     by_sale: dict[int, list[FlashItemOut]] = {}
     for item in items:
-        state, error = shown[item.pk].state, (errors or {}).get(item.pk) or None
+        error = (errors or {}).get(item.pk) or None
+        state = _state(item, live.get(item.pk), now)
         by_sale.setdefault(item.sale_id, []).append(
             _item_out(item, live.get(item.pk), state, error)
         )
@@ -303,6 +304,17 @@ def _sales_out(
         )
         for sale in sales
     ]
+
+
+def _state(item: FlashSaleItem, live: Live | None, now: datetime) -> str:
+    """What a claim would be told now, also when there are no live numbers."""
+    if item.sale.state in display.OVER:
+        return "ended"
+    if live is not None:
+        return live.state
+    if now >= item.closes_at:
+        return "ended"
+    return "not_started" if now < item.opens_at else "not_loaded"
 
 
 def _item_out(
