@@ -122,10 +122,13 @@ def _send(adjustment: FlashAdjustment) -> None:
     item = adjustment.item
     with transaction.atomic():
         row = stock.lock([item.product_id])[item.product_id]
-        changes = {"units": adjustment.units_delta, "floor": floors.floor_of(row)}
         try:
             counters.adjust(
-                item.pk, epoch=item.epoch, ref=str(adjustment.pk), **changes
+                item.pk,
+                epoch=item.epoch,
+                ref=str(adjustment.pk),
+                units=adjustment.units_delta,
+                floor=floors.floor_of(row),
             )
         except counters.StepRefused as error:
             refused = FlashAdjustment.objects.filter(pk=adjustment.pk)

@@ -182,7 +182,7 @@ def claim(
     request: HttpRequest,
     sale_id: int,
     body: ClaimIn,
-    idempotency_key: Header[UUID, P(alias="Idempotency-Key")],
+    idempotency_key: Header[UUID, P(alias="Idempotency-Key")],  # type: ignore[type-arg, valid-type]
 ) -> Status[ClaimOut]:
     """Take units of a flash sale; they are held until `expires_at`.
 

@@ -6,7 +6,7 @@ from django.http import HttpRequest
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
-    """Gives new users their address as user name, so that it is unique by constraint."""
+    """Gives new users their address as user name, unique by constraint."""
 
     def populate_username(self, request: HttpRequest, user: User) -> None:
         user.username = user.email.lower()
