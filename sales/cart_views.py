@@ -19,7 +19,7 @@ from django.views.decorators.http import (
 from catalog.http import HtmxRequest
 from catalog.models import Product
 from catalog.stock import InsufficientStock
-from sales import carts, orders, visitors
+from sales import addresses, carts, orders, visitors
 from sales.forms import AddForm, CartLineForm, CheckoutForm
 from sales.models import Cart, CartLine, Order
 
@@ -137,6 +137,8 @@ def _place(
             ),
         )
         return redirect("sales:checkout")
+    if form.cleaned_data["keep"]:
+        visitors.keep_address(request, form.contact)
     carts.clear(found)
     response = redirect("sales:order", placed.pk)
     visitors.remember_cart(response, found, units=0)
@@ -165,6 +167,7 @@ def _checkout(
 ) -> HttpResponse:
     rows = [(line, (short or {}).get(line.product_id)) for line in lines]
     context = {**_cart_context(lines), "form": form, "rows": rows, "short": short}
+    context["addresses"] = addresses.of(request.user)
     return render(request, "storefront/checkout.html", context, status=status)
 
 

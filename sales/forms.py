@@ -74,16 +74,9 @@ class PollForm(WindowForm):
     order_id = forms.UUIDField(required=False)
 
 
-class ContactForm(forms.Form):
-    """Who receives the goods, and where."""
+class AddressForm(forms.Form):
+    """Where goods may go."""
 
-    email = forms.EmailField(
-        label=_("E-mail"),
-        max_length=254,
-        help_text=_("For the confirmation and nothing else."),
-        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
-        error_messages={"required": _("We need an address to write to.")},
-    )
     full_name = forms.CharField(
         label=_("Full name"),
         max_length=120,
@@ -125,12 +118,30 @@ class ContactForm(forms.Form):
             if name in self.fields:
                 self.fields[name].widget.attrs["aria-invalid"] = "true"
 
+
+ADDRESS_FIELDS = tuple(AddressForm.base_fields)
+
+
+class ContactForm(AddressForm):
+    """Who receives the goods, and where."""
+
+    field_order = ("email", *ADDRESS_FIELDS)
+    email = forms.EmailField(
+        label=_("E-mail"),
+        max_length=254,
+        help_text=_("For the confirmation and nothing else."),
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+        error_messages={"required": _("We need an address to write to.")},
+    )
+    keep = forms.BooleanField(
+        label=_("Keep this address in my account"), required=False
+    )
+
     @property
     def contact(self) -> Contact:
-        return Contact(**{name: self.cleaned_data[name] for name in CONTACT_FIELDS})
-
-
-CONTACT_FIELDS = tuple(ContactForm.base_fields)
+        typed = self.cleaned_data
+        names = ("email", *ADDRESS_FIELDS)
+        return Contact(**{name: typed[name] for name in names})
 
 
 class CheckoutForm(ContactForm):

@@ -337,6 +337,28 @@ class Order(models.Model):
         return str(self.pk)[:8].upper()
 
 
+class Address(models.Model):
+    """A place in an account's address book; orders keep a copy of their own."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="addresses"
+    )
+    full_name = models.CharField(max_length=120)
+    address = models.CharField(max_length=200)
+    postal_code = models.CharField(max_length=20)
+    city = models.CharField(max_length=100)
+    country = models.CharField(max_length=2)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name_plural = _("addresses")
+        ordering = ["-pk"]
+        indexes = [models.Index(fields=["user", "-id"], name="address_by_user")]
+
+    def __str__(self) -> str:
+        return f"{self.full_name}, {self.address}, {self.city}"
+
+
 class OrderLine(models.Model):
     order = models.ForeignKey(Order, models.CASCADE, related_name="lines")
     product = models.ForeignKey(Product, models.PROTECT, related_name="+")

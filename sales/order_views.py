@@ -22,7 +22,7 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from catalog import keyset
 from catalog.http import HtmxRequest
-from sales import carts, checkout, display, notices, orders, visitors
+from sales import addresses, carts, checkout, display, notices, orders, visitors
 from sales.checkout import Pending
 from sales.counters import ClaimRefused, NotLoaded, Unsure
 from sales.forms import ContactForm, OutcomeForm
@@ -111,6 +111,8 @@ def pay(request: HtmxRequest, order_id: UUID) -> HttpResponse:
             user = request.user if request.user.is_authenticated else None
             checkout.record(order_id)
             checkout.set_contact(order_id, form.contact, user=user)
+            if form.cleaned_data["keep"]:
+                visitors.keep_address(request, form.contact)
         payment = checkout.begin_payment(order_id)
     except orders.NotPossible as error:
         messages.error(request, str(error))
@@ -284,6 +286,8 @@ def _order_page(
     request: HtmxRequest, found: ShownOrder, form: ContactForm, *, status: int = 200
 ) -> HttpResponse:
     context = {"shown": found, "form": form}
+    if found.needs_contact:
+        context["addresses"] = addresses.of(request.user)
     return render(request, "storefront/order.html", context, status=status)
 
 

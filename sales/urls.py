@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.urls import path
 
-from sales import cart_views, order_views, views
+from sales import address_views, cart_views, order_views, views
 
 app_name = "sales"
 urlpatterns = [
@@ -22,6 +22,14 @@ urlpatterns = [
     path("cart/add/<int:product_id>/", cart_views.cart_add, name="cart-add"),
     path("cart/lines/<int:product_id>/", cart_views.cart_line, name="cart-line"),
     path("checkout/", cart_views.checkout_page, name="checkout"),
+    path("addresses/", address_views.address_book, name="addresses"),
+    path("addresses/new/", address_views.address, name="address-new"),
+    path("addresses/<int:address_id>/", address_views.address, name="address"),
+    path(
+        "addresses/<int:address_id>/delete/",
+        address_views.address_delete,
+        name="address-delete",
+    ),
     path("orders/", order_views.orders_page, name="orders"),
     path("orders/<uuid:order_id>/", order_views.order, name="order"),
     path("orders/<uuid:order_id>/pay/", order_views.pay, name="pay"),

@@ -3,6 +3,7 @@
 Reading them costs no query, so that a claim in a rush needs none.
 """
 
+from contextlib import suppress
 from dataclasses import fields
 from uuid import UUID, uuid4
 
@@ -10,9 +11,9 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from catalog.http import HtmxRequest
-from sales import carts
+from sales import addresses, carts
 from sales.models import Cart, Order
-from sales.orders import Contact
+from sales.orders import Contact, NotPossible
 
 BUYER, CART, ORDERS = "buyer", "cart", "orders"
 MOST_ORDERS = 10
@@ -112,13 +113,26 @@ def may_see(request: HtmxRequest, order: Order) -> bool:
 
 
 def contact(request: HtmxRequest) -> dict[str, str]:
-    """What a signed-in shopper typed last time; nothing for guests."""
+    """What a signed-in shopper typed last time, or chose now; nothing for guests."""
     if not request.user.is_authenticated:
         return {}
     names = [field.name for field in fields(Contact)]
     earlier = Order.objects.filter(user=request.user).exclude(address="")
     last = earlier.order_by("-created_at").values(*names).first()
-    return {"email": request.user.email, **(last or {})}
+    known = {"email": request.user.email, **(last or {})}
+    chosen = request.GET.get("address", "")
+    for saved in addresses.of(request.user) if chosen else ():
+        if str(saved.pk) == chosen:
+            names.remove("email")
+            known |= {name: getattr(saved, name) for name in names}
+    return known
+
+
+def keep_address(request: HtmxRequest, contact: Contact) -> None:
+    """Note an address in the account's book; a full one is no reason to stop."""
+    if request.user.is_authenticated:
+        with suppress(NotPossible):
+            addresses.keep(request.user, contact)
 
 
 def _read(request: HttpRequest, name: str) -> str:
