@@ -18,6 +18,7 @@ from rq.cron import CronScheduler
 from catalog import alerts, outbox, restock
 from sales import (
     adjustments,
+    alarms,
     answers,
     audit,
     carts,
@@ -173,6 +174,7 @@ def send_notices() -> int:
     """Raise alerts from status changes, mail them, call webhooks; return how many."""
     now = timezone.now()
     alerts.read_status_changes()
+    alarms.sound(now)
     return alerts.send_mails(now) + outbox.deliver_due(now)
 
 
