@@ -75,6 +75,15 @@ class FlashSaleItemInline(TabularInline):  # type: ignore[misc]
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[FlashSaleItem]:
         return super().get_queryset(request).select_related("product")  # type: ignore[no-any-return]
 
+    def formfield_for_dbfield(
+        self, db_field: Any, request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        """In a table the heading is no label yet."""
+        formfield = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if formfield is not None:
+            formfield.widget.attrs["aria-label"] = str(formfield.label)
+        return formfield
+
     def has_add_permission(
         self, request: HttpRequest, obj: FlashSale | None = None
     ) -> bool:
@@ -335,7 +344,6 @@ class FlashSaleAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]
         sentence=gettext_lazy(
             "Nobody can claim until you resume. Open holds may still be paid."
         ),
-        variant=ActionVariant.WARNING,
     )
     def pause(self, request: HttpRequest, form: DialogForm, sale: FlashSale) -> Any:
         actor = actor_of(request)

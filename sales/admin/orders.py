@@ -224,7 +224,6 @@ class OrderAdmin(ExportMixin, ModelAdmin):  # type: ignore[misc]
         sentence=gettext_lazy("Sends the whole amount back to the shopper."),
         submit=gettext_lazy("Refund the order"),
         form_class=RefundForm,
-        variant=ActionVariant.WARNING,
     )
     def refund(self, request: HttpRequest, form: RefundForm, order: Order) -> Any:
         typed = form.cleaned_data

@@ -1,4 +1,4 @@
-/* Bars of the dashboard, drawn again whenever htmx brings a fresh canvas. */
+/* Charts of the dashboard, drawn again whenever htmx brings a fresh canvas. */
 (() => {
   const drawn = new WeakMap();
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -34,8 +34,21 @@
     }));
   }
 
+  // The theme's search boxes have no name of their own while they are empty.
+  function nameSearchBoxes() {
+    document.querySelectorAll("select.admin-autocomplete").forEach((select) => {
+      const box = select.nextElementSibling?.querySelector(".select2-selection");
+      const label = select.getAttribute("aria-label") || select.labels[0]?.innerText;
+      if (!box || !label) return;
+      box.removeAttribute("aria-labelledby");
+      box.setAttribute("aria-label", label);
+      box.querySelector("[role=textbox]")?.setAttribute("aria-label", label);
+    });
+  }
+
   const drawAll = (root) => root.querySelectorAll("canvas[data-bars]").forEach(draw);
-  window.addEventListener("load", () => drawAll(document));
+  window.addEventListener("load", () => { drawAll(document); nameSearchBoxes(); });
+  document.addEventListener("formset:added", () => setTimeout(nameSearchBoxes));
   document.addEventListener("htmx:afterSettle", (event) => drawAll(event.target));
   document.addEventListener("htmx:beforeCleanupElement", (event) => {
     const chart = drawn.get(event.target);

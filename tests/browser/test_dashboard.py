@@ -1,3 +1,4 @@
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -12,14 +13,17 @@ from sales import flash, sync
 from sales.models import FlashSale
 from tests.factories import (
     make_category,
+    make_item,
     make_loaded_item,
     make_order,
     make_product,
+    make_sale,
     make_staff,
 )
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.redis]
 
+AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
 PHONE = {"viewport": {"width": 360, "height": 740}}
 WIDE = {"viewport": {"width": 1280, "height": 900}}
 
@@ -172,6 +176,32 @@ def test_pausing_a_sale_says_so(staff, owner):
     page.get_by_role("link", name="Resume").wait_for()
 
 
+def test_many_levels_change_after_a_preview_and_come_back(staff, owner):
+    pot = make_product("Clay pot", on_hand=5)
+    make_product("Jug", on_hand=50)
+    page = staff(owner, **WIDE)
+    page.goto(reverse("admin:catalog_stock_changelist"))
+
+    page.locator("#action-toggle").check()
+    page.locator("select[name=action]").select_option("change_levels")
+    page.locator("button[name=index]").click()
+    page.get_by_label("Number").fill("5")
+    page.get_by_label("Reason").fill("winter")
+    page.get_by_role("button", name="Preview").click()
+    preview = page.locator("#preview")
+    preview.get_by_text("Become out of stock").wait_for()
+    assert "1" in preview.locator("dd").nth(1).inner_text()
+    page.get_by_role("button", name="Change them").click()
+    page.get_by_role("link", name="the list of level changes").click()
+    assert stock_of(pot).is_out
+    page.locator("td.field-actions_holder span").first.click()
+    page.get_by_role("link", name="Undo").first.click()
+    page.locator("#dialog").get_by_role("button", name="Put it back").click()
+
+    page.get_by_text("2 of 2 products are back where they were.").wait_for()
+    assert not stock_of(pot).is_out
+
+
 def test_first_page_draws_its_chart_and_keeps_itself_fresh(staff, owner):
     make_order()
     page = staff(owner, **WIDE)
@@ -203,6 +233,36 @@ def test_viewer_finds_no_button(staff):
         assert page.locator("input[type=number]").count() == 0
 
 
+def test_pages_have_no_serious_barrier(staff, owner):
+    item = make_loaded_item(units=5)
+    order = make_order()
+    draft = make_item(sale=make_sale(opens_in=3600, closes_in=7200)).sale
+    page = staff(owner, **WIDE)
+
+    for address in (
+        reverse("admin:index"),
+        reverse("admin:catalog_stock_changelist"),
+        reverse("admin:catalog_stock_change", args=[item.product_id]),
+        reverse("admin:catalog_product_change", args=[item.product_id]),
+        reverse("admin:catalog_product_import_file"),
+        reverse("admin:sales_flashsale_change", args=[draft.pk]),
+        reverse("admin:sales_flashsale_change", args=[item.sale_id]),
+        reverse("admin:sales_flashsale_report", args=[item.sale_id]),
+        reverse("admin:sales_order_changelist"),
+        reverse("admin:sales_order_change", args=[order.pk]),
+    ):
+        page.goto(address)
+        page.wait_for_load_state("networkidle")
+        page.evaluate(AXE)
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        barriers = [
+            (v["id"], [node["html"] for node in v["nodes"]])
+            for v in found["violations"]
+            if v["impact"] in ("serious", "critical")
+        ]
+        assert barriers == [], address
+
+
 def test_every_page_fits_a_phone_and_a_desk_without_complaints(staff):
     user = User.objects.create_superuser("root@example.org", "root@example.org")
     item = make_loaded_item(units=5, product=make_product(category=make_category()))
@@ -226,8 +286,16 @@ def test_every_page_fits_a_phone_and_a_desk_without_complaints(staff):
         reverse("admin:sales_flashsale_changelist"),
         reverse("admin:sales_flashsale_add"),
         reverse("admin:sales_flashsale_change", args=[item.sale_id]),
+        reverse("admin:sales_flashsale_report", args=[item.sale_id]),
         reverse("admin:sales_order_changelist"),
         reverse("admin:sales_order_change", args=[order.pk]),
+        reverse("admin:sales_auditrun_changelist"),
+        reverse("admin:catalog_product_import_file"),
+        reverse("admin:catalog_thresholdchange_changelist"),
+        reverse("admin:catalog_alert_changelist"),
+        reverse("admin:catalog_alertrule_add"),
+        reverse("admin:catalog_webhookendpoint_add"),
+        reverse("admin:catalog_webhookdelivery_changelist"),
         reverse("admin:auth_user_changelist"),
         reverse("admin:auth_user_add"),
         reverse("admin:auth_group_changelist"),
