@@ -47,7 +47,9 @@
   }
 
   const drawAll = (root) => root.querySelectorAll("canvas[data-bars]").forEach(draw);
-  window.addEventListener("load", () => { drawAll(document); nameSearchBoxes(); });
+  window.addEventListener("load", () => drawAll(document));
+  // Behind Django's own start of these boxes, which waits in the same line.
+  document.addEventListener("DOMContentLoaded", () => window.django?.jQuery?.(nameSearchBoxes));
   document.addEventListener("formset:added", () => setTimeout(nameSearchBoxes));
   document.addEventListener("htmx:afterSettle", (event) => drawAll(event.target));
   document.addEventListener("htmx:beforeCleanupElement", (event) => {
