@@ -117,8 +117,9 @@ def _name_caller(
 
 
 def _name_key(operation: dict[str, Any], answers: dict[str, Any]) -> None:
-    names = {p["name"].lower() for p in operation["parameters"]}
-    if "idempotency-key" not in names:
+    names = {p["name"] for p in operation["parameters"]}
+    makes = "201" in answers or operation["operationId"] == "create_token"
+    if makes and "Idempotency-Key" not in names:
         operation["parameters"].append(KEY_PARAMETER)
     if "201" in answers and "200" not in answers:
         answers["200"] = {
