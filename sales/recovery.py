@@ -44,6 +44,7 @@ from sales.models import (
     OrderState,
     Payment,
     PaymentState,
+    SaleTransition,
 )
 
 logger = logging.getLogger(__name__)
@@ -512,4 +513,7 @@ def _check_rebuilt(item: FlashSaleItem, s: Snapshot, claims: int) -> None:
 
 def _resume_state(item: FlashSaleItem) -> str:
     """Where a sound item goes; one that the audit has paused waits for the audit."""
-    return item.state if item.state == ItemState.PAUSED else ItemState.LOADED
+    states = [ItemState.LOADED, ItemState.PAUSED]
+    moves = SaleTransition.objects.filter(item=item, to_state__in=states)
+    last = moves.order_by("-pk").values_list("to_state", flat=True).first()
+    return last or ItemState.LOADED
