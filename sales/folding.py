@@ -111,13 +111,28 @@ class Counters:
     def is_out(self) -> bool:
         return self.left <= self.floor
 
-    def move(self, **changes: int) -> "Counters":
+    def move(
+        self,
+        *,
+        units: int = 0,
+        left: int = 0,
+        held: int = 0,
+        paying: int = 0,
+        paid: int = 0,
+        released: int = 0,
+    ) -> "Counters":
         """A copy with deltas added. Raises Poison when that cannot be."""
-        moved = replace(
-            self, **{name: getattr(self, name) + by for name, by in changes.items()}
+        moved = Counters(
+            self.units + units,
+            self.left + left,
+            self.floor,
+            self.held + held,
+            self.paying + paying,
+            self.paid + paid,
+            self.released + released,
         )
         if not moved.is_whole:
-            raise Poison(f"the counters cannot move by {changes} from {self}")
+            raise Poison(f"the counters cannot become {moved} from {self}")
         return moved
 
 

@@ -8,18 +8,19 @@ commits together with what the events did.
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID, uuid5
 
 from django.contrib.auth.models import User
-from django.db import DataError, IntegrityError, transaction
+from django.db import DataError, IntegrityError, connection, transaction
 
 from catalog import outbox, stock
 from catalog.models import StockMovement, WebhookEndpoint
-from sales import counters, folding, mails, orders
+from sales import copying, counters, folding, mails, orders
 from sales.folding import Claimed, Entry, Fold, Poison
 from sales.models import (
     FlashAdjustment,
@@ -37,6 +38,44 @@ BATCH = 2000
 UNDRAINED = (ItemState.WAITING, ItemState.SETTLED, ItemState.FROZEN)
 Kind = StockMovement.Kind
 Delta = stock.Delta
+EVENT_FIELDS = (
+    "item_id",
+    "seq",
+    "epoch",
+    "kind",
+    "order_id",
+    "buyer",
+    "quantity",
+    "expires_at",
+    "at",
+    "details",
+    "is_poison",
+)
+ORDER_FIELDS = (
+    "id",
+    "claim_id",
+    "flash_item_id",
+    "claim_seq",
+    "buyer",
+    "state",
+    "expires_at",
+    "created_at",
+    "paid_at",
+    "closed_at",
+    "total",
+    "user_id",
+    "email",
+)
+LINE_FIELDS = ("order_id", "product_id", "sku", "name", "quantity", "price")
+UPDATE_ORDERS = """
+UPDATE sales_order SET state = now_is.state,
+    expires_at = 'epoch'::timestamptz + now_is.expires_at * interval '1 millisecond',
+    paid_at = 'epoch'::timestamptz + now_is.paid_at * interval '1 millisecond',
+    closed_at = 'epoch'::timestamptz + now_is.closed_at * interval '1 millisecond'
+FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[])
+    AS now_is (claim_id, state, expires_at, paid_at, closed_at)
+WHERE sales_order.claim_id = now_is.claim_id AND sales_order.flash_item_id = %s
+"""
 
 
 class Gap(Exception):
@@ -114,9 +153,10 @@ def record(item: FlashSaleItem, parsed: Sequence[tuple[Entry, bool]]) -> None:
     """
     fold = Fold(counters=counters_of(item))
     _know_claims(item, fold, parsed)
+    known = set(fold.claims)
     touched: dict[UUID, Decimal] = {}
     steps: list[tuple[str, Delta]] = []
-    rows = []
+    rows, folded = [], []
     poison = 0
     for entry, is_poison in parsed:
         if not is_poison:
@@ -129,6 +169,7 @@ def record(item: FlashSaleItem, parsed: Sequence[tuple[Entry, bool]]) -> None:
         if is_poison:
             poison += 1
             continue
+        folded.append(entry)
         if entry.kind == "adjust":
             _adopt(item, entry)
         elif entry.order_id is not None:
@@ -136,10 +177,11 @@ def record(item: FlashSaleItem, parsed: Sequence[tuple[Entry, bool]]) -> None:
         step = _stock_step(item, entry)
         if step is not None:
             steps.append(step)
-    FlashEvent.objects.bulk_create(rows, batch_size=BATCH)
-    _write_orders(item, fold, touched)
-    _line_up_mails(item, fold, [entry for entry, is_poison in parsed if not is_poison])
-    _publish(item, fold, [entry for entry, is_poison in parsed if not is_poison])
+    copying.copy_in(FlashEvent, EVENT_FIELDS, rows)
+    _insert_orders(item, fold, {pk: p for pk, p in touched.items() if pk not in known})
+    _update_orders(item, fold, touched.keys() & known)
+    _line_up_mails(item, fold, folded)
+    _publish(item, fold, folded)
     first, last = parsed[0][0].seq, parsed[-1][0].seq
     if steps:
         cause = f"flash:{item.pk}:{first}-{last}"
@@ -242,19 +284,20 @@ def _plain(text: str) -> str:
     return text[:500].replace("\x00", "\\x00")
 
 
-def _event_row(item: FlashSaleItem, entry: Entry, is_poison: bool) -> FlashEvent:
-    return FlashEvent(
-        item=item,
-        seq=entry.seq,
-        epoch=entry.epoch,
-        kind=entry.kind,
-        order_id=entry.order_id,
-        buyer=entry.buyer,
-        quantity=entry.quantity,
-        expires_at=moment(entry.expires_at) if entry.expires_at else None,
-        at=moment(entry.at),
-        details=dict(entry.details),
-        is_poison=is_poison,
+def _event_row(item: FlashSaleItem, entry: Entry, is_poison: bool) -> tuple[Any, ...]:
+    """The values of EVENT_FIELDS."""
+    return (
+        item.pk,
+        entry.seq,
+        entry.epoch,
+        entry.kind,
+        entry.order_id,
+        entry.buyer,
+        entry.quantity,
+        moment(entry.expires_at) if entry.expires_at else None,
+        moment(entry.at),
+        dict(entry.details),
+        is_poison,
     )
 
 
@@ -345,69 +388,69 @@ def _adopt(item: FlashSaleItem, entry: Entry) -> None:
         made.update(applied_seq=entry.seq)
 
 
-def _write_orders(
-    item: FlashSaleItem, fold: Fold, touched: dict[UUID, Decimal]
+def _insert_orders(
+    item: FlashSaleItem, fold: Fold, prices: Mapping[UUID, Decimal]
 ) -> None:
-    """Insert the orders of new claims and bring the others' states up to date."""
-    if not touched:
-        return
-    existing = dict(
-        Order.objects.filter(flash_item=item, claim_id__in=touched).values_list(
-            "claim_id", "pk"
-        )
-    )
-    new = [claim_id for claim_id in touched if claim_id not in existing]
-    taken = set(Order.objects.filter(pk__in=new).values_list("pk", flat=True))
-    users = _users(fold.claims[claim_id].buyer for claim_id in new)
-    created, changed = [], []
-    for claim_id, price in touched.items():
-        claimed = fold.claims[claim_id]
-        order = Order(
-            pk=existing.get(claim_id, claim_id),
-            flash_item=item,
-            claim_id=claim_id,
-            claim_seq=claimed.seq,
-            buyer=claimed.buyer,
-            state=claimed.state,
-            expires_at=moment(claimed.expires_at),
-            created_at=moment(claimed.claimed_at),
-            paid_at=moment(claimed.paid_at) if claimed.paid_at else None,
-            closed_at=moment(claimed.closed_at) if claimed.closed_at else None,
-            total=price * claimed.quantity,
-        )
-        if claim_id in existing:
-            changed.append(order)
-            continue
-        if claim_id in taken:
-            order.pk = uuid5(claim_id, f"flash:{item.pk}")
-        user = users.get(claimed.buyer)
-        if user is not None:
-            order.user_id, order.email = user.pk, user.email
-        created.append((order, price, claimed.quantity))
-    Order.objects.bulk_create([row[0] for row in created], batch_size=BATCH)
+    """Insert the orders of new claims, each at the price of its moment."""
+    taken = _taken(prices)
+    users = _users(fold.claims[claim_id].buyer for claim_id in prices)
     product = item.product
-    OrderLine.objects.bulk_create(
-        [
-            OrderLine(
-                order=order,
-                product_id=item.product_id,
-                sku=product.sku,
-                name=product.name,
-                quantity=quantity,
-                price=price,
+    rows, lines = [], []
+    for claim_id, price in prices.items():
+        claimed = fold.claims[claim_id]
+        order_id = claim_id
+        if claim_id in taken:
+            order_id = uuid5(claim_id, f"flash:{item.pk}")
+        user = users.get(claimed.buyer)
+        rows.append(
+            (
+                order_id,
+                claim_id,
+                item.pk,
+                claimed.seq,
+                claimed.buyer,
+                str(claimed.state),
+                moment(claimed.expires_at),
+                moment(claimed.claimed_at),
+                moment(claimed.paid_at) if claimed.paid_at else None,
+                moment(claimed.closed_at) if claimed.closed_at else None,
+                price * claimed.quantity,
+                user.pk if user else None,
+                user.email if user else "",
             )
-            for order, price, quantity in created
-        ],
-        batch_size=BATCH,
+        )
+        line = (order_id, product.pk, product.sku, product.name)
+        lines.append((*line, claimed.quantity, price))
+    copying.copy_in(Order, ORDER_FIELDS, rows)
+    copying.copy_in(OrderLine, LINE_FIELDS, lines)
+
+
+def _taken(order_ids: Iterable[UUID]) -> set[UUID]:
+    """Those of the ids that are some order's already."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM sales_order WHERE id = ANY(%s::uuid[])",
+            [copying.array(order_ids)],
+        )
+        return {row[0] for row in cursor.fetchall()}
+
+
+def _update_orders(
+    item: FlashSaleItem, fold: Fold, claim_ids: Collection[UUID]
+) -> None:
+    """Bring the states of known orders up to date, in one statement."""
+    if not claim_ids:
+        return
+    claims = [fold.claims[claim_id] for claim_id in claim_ids]
+    columns = (
+        claim_ids,
+        [str(claimed.state) for claimed in claims],
+        [claimed.expires_at for claimed in claims],
+        [claimed.paid_at for claimed in claims],
+        [claimed.closed_at for claimed in claims],
     )
-    # Rows exist; the insert part only satisfies the form of one set-based upsert.
-    Order.objects.bulk_create(
-        changed,
-        batch_size=BATCH,
-        update_conflicts=True,
-        unique_fields=["id"],
-        update_fields=["state", "expires_at", "paid_at", "closed_at"],
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(UPDATE_ORDERS, [*map(copying.array, columns), item.pk])
 
 
 def _publish(item: FlashSaleItem, fold: Fold, entries: Sequence[Entry]) -> None:
