@@ -6,8 +6,10 @@ from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
+from django.forms.utils import flatatt
 from django.http import QueryDict
 from django.template.loader import render_to_string
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
@@ -31,6 +33,35 @@ class QuantityField(forms.IntegerField):
         kwargs.setdefault("max_value", settings.SHOP_MAX_QUANTITY)
         kwargs.setdefault("widget", UnfoldAdminIntegerFieldWidget())
         super().__init__(**kwargs)
+
+
+class LevelBox(UnfoldAdminIntegerFieldWidget):  # type: ignore[misc]
+    """A number box without a template: a page of the stock desk has fifty of them."""
+
+    def render(
+        self, name: str, value: Any, attrs: Any = None, renderer: Any = None
+    ) -> SafeString:
+        text = self.format_value(value)
+        final = self.build_attrs(self.attrs, attrs)
+        final |= {"type": self.input_type, "name": name}
+        if text is not None:
+            final["value"] = text
+        return format_html("<input{}>", flatatt(final))
+
+
+class ShownLevel(LevelBox):
+    input_type = "hidden"
+
+
+class LevelField(QuantityField):
+    """A level, with what the page showed of it sent along."""
+
+    hidden_widget = ShownLevel
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            required=False, show_hidden_initial=True, widget=LevelBox(), **kwargs
+        )
 
 
 class DialogForm(forms.Form):
@@ -95,12 +126,8 @@ class LevelsForm(forms.ModelForm):  # type: ignore[type-arg]
     """
 
     instance: Stock
-    safety_threshold = QuantityField(
-        label=_("Safety threshold"), required=False, show_hidden_initial=True
-    )
-    low_stock_level = QuantityField(
-        label=_("Low-stock level"), required=False, show_hidden_initial=True
-    )
+    safety_threshold = LevelField(label=_("Safety threshold"))
+    low_stock_level = LevelField(label=_("Low-stock level"))
     LEVELS = {
         "safety_threshold": "inherits_threshold",
         "low_stock_level": "inherits_low_stock_level",

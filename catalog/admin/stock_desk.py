@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.admin import ModelAdmin
 from unfold.enums import ActionVariant
+from unfold.views import ChangeList
 
 from catalog import merchant_views, search, stock, thresholds
 from catalog.columns import (
@@ -37,6 +38,18 @@ from catalog.models import (
     Stock,
 )
 from catalog.thresholds import Levels
+
+
+class StockChangeList(ChangeList):  # type: ignore[misc]
+    def get_ordering(
+        self, request: HttpRequest, queryset: models.QuerySet[Any]
+    ) -> list[Any]:
+        """The key follows the column's direction, so that its index can serve both."""
+        ordering: list[Any] = super().get_ordering(request, queryset)
+        if len(ordering) == 2 and ordering[1] == "-pk":
+            falling = str(ordering[0]).startswith("-")
+            return [ordering[0], "-pk" if falling else "pk"]
+        return ordering
 
 
 @admin.register(Stock)
@@ -97,6 +110,11 @@ class StockAdmin(ModelAdmin):  # type: ignore[misc]
         self, request: HttpRequest, obj: Stock | None = None
     ) -> bool:
         return False
+
+    def get_changelist(
+        self, request: HttpRequest, **kwargs: Any
+    ) -> type[StockChangeList]:
+        return StockChangeList
 
     def get_changelist_form(
         self, request: HttpRequest, **kwargs: Any

@@ -11,123 +11,331 @@ import catalog.models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('catalog', '0002_append_only_ledger'),
+        ("catalog", "0002_append_only_ledger"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='OutboxEvent',
+            name="OutboxEvent",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(max_length=40)),
-                ('data', models.JSONField()),
-                ('created_at', models.DateTimeField(auto_now_add=True, db_index=True)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("kind", models.CharField(max_length=40)),
+                ("data", models.JSONField()),
+                ("created_at", models.DateTimeField(auto_now_add=True, db_index=True)),
             ],
             options={
-                'ordering': ['-created_at', '-pk'],
+                "ordering": ["-created_at", "-pk"],
             },
         ),
         migrations.CreateModel(
-            name='WebhookEndpoint',
+            name="WebhookEndpoint",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('url', models.URLField(max_length=500)),
-                ('kinds', models.JSONField(blank=True, default=list, help_text='Event kinds to send, as a list; empty: all.')),
-                ('secret', models.CharField(default=catalog.models.new_secret, max_length=80)),
-                ('old_secret', models.CharField(blank=True, max_length=80)),
-                ('old_secret_until', models.DateTimeField(blank=True, null=True)),
-                ('is_active', models.BooleanField(default=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("url", models.URLField(max_length=500)),
+                (
+                    "kinds",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="Event kinds to send, as a list; empty: all.",
+                    ),
+                ),
+                (
+                    "secret",
+                    models.CharField(default=catalog.models.new_secret, max_length=80),
+                ),
+                ("old_secret", models.CharField(blank=True, max_length=80)),
+                ("old_secret_until", models.DateTimeField(blank=True, null=True)),
+                ("is_active", models.BooleanField(default=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ['pk'],
+                "ordering": ["pk"],
             },
         ),
         migrations.CreateModel(
-            name='Alert',
+            name="Alert",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('low', 'Low stock'), ('out', 'Out of stock'), ('back', 'Back in stock'), ('stays_out', 'Stays out of stock'), ('sold_out', 'Flash-sale product sold out'), ('drift', 'Audit found a difference'), ('doubt', 'Live counters in doubt'), ('sync_lag', 'Sync lags behind')], max_length=10)),
-                ('text', models.CharField(max_length=300)),
-                ('cause', models.CharField(blank=True, max_length=120)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('seen_at', models.DateTimeField(blank=True, null=True)),
-                ('product', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, to='catalog.product')),
-                ('seen_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("low", "Low stock"),
+                            ("out", "Out of stock"),
+                            ("back", "Back in stock"),
+                            ("stays_out", "Stays out of stock"),
+                            ("sold_out", "Flash-sale product sold out"),
+                            ("drift", "Audit found a difference"),
+                            ("doubt", "Live counters in doubt"),
+                            ("sync_lag", "Sync lags behind"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("text", models.CharField(max_length=300)),
+                ("cause", models.CharField(blank=True, max_length=120)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("seen_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "product",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        to="catalog.product",
+                    ),
+                ),
+                (
+                    "seen_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-pk'],
+                "ordering": ["-pk"],
             },
         ),
         migrations.CreateModel(
-            name='AlertRule',
+            name="AlertRule",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('low', 'Low stock'), ('out', 'Out of stock'), ('back', 'Back in stock'), ('stays_out', 'Stays out of stock'), ('sold_out', 'Flash-sale product sold out'), ('drift', 'Audit found a difference'), ('doubt', 'Live counters in doubt'), ('sync_lag', 'Sync lags behind')], max_length=10)),
-                ('emails', models.CharField(help_text='Addresses, separated by commas.', max_length=500)),
-                ('quiet_minutes', models.PositiveIntegerField(default=30, help_text='The same product is not reported again within this time.')),
-                ('out_hours', models.PositiveIntegerField(default=24, help_text='Only for “stays out”: after how many hours.')),
-                ('is_digest', models.BooleanField(default=False, help_text='One mail a day instead of at once.', verbose_name='digest')),
-                ('is_active', models.BooleanField(default=True)),
-                ('mailed_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('category', models.ForeignKey(blank=True, help_text='With its subcategories. Empty: the whole store.', null=True, on_delete=django.db.models.deletion.CASCADE, to='catalog.category')),
-                ('product', models.ForeignKey(blank=True, help_text='Empty: all products of the category, or of the store.', null=True, on_delete=django.db.models.deletion.CASCADE, to='catalog.product')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("low", "Low stock"),
+                            ("out", "Out of stock"),
+                            ("back", "Back in stock"),
+                            ("stays_out", "Stays out of stock"),
+                            ("sold_out", "Flash-sale product sold out"),
+                            ("drift", "Audit found a difference"),
+                            ("doubt", "Live counters in doubt"),
+                            ("sync_lag", "Sync lags behind"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "emails",
+                    models.CharField(
+                        help_text="Addresses, separated by commas.", max_length=500
+                    ),
+                ),
+                (
+                    "quiet_minutes",
+                    models.PositiveIntegerField(
+                        default=30,
+                        help_text="The same product is not reported again within this time.",
+                    ),
+                ),
+                (
+                    "out_hours",
+                    models.PositiveIntegerField(
+                        default=24,
+                        help_text="Only for “stays out”: after how many hours.",
+                    ),
+                ),
+                (
+                    "is_digest",
+                    models.BooleanField(
+                        default=False,
+                        help_text="One mail a day instead of at once.",
+                        verbose_name="digest",
+                    ),
+                ),
+                ("is_active", models.BooleanField(default=True)),
+                (
+                    "mailed_at",
+                    models.DateTimeField(blank=True, editable=False, null=True),
+                ),
+                (
+                    "category",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="With its subcategories. Empty: the whole store.",
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        to="catalog.category",
+                    ),
+                ),
+                (
+                    "product",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Empty: all products of the category, or of the store.",
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        to="catalog.product",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['kind', 'pk'],
+                "ordering": ["kind", "pk"],
             },
         ),
         migrations.CreateModel(
-            name='AlertMail',
+            name="AlertMail",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('sent_at', models.DateTimeField(blank=True, null=True)),
-                ('alert', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='mails', to='catalog.alert')),
-                ('rule', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='mails', to='catalog.alertrule')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("sent_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "alert",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="mails",
+                        to="catalog.alert",
+                    ),
+                ),
+                (
+                    "rule",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="mails",
+                        to="catalog.alertrule",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='WebhookDelivery',
+            name="WebhookDelivery",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('pending', 'Pending'), ('delivered', 'Delivered'), ('failed', 'Failed')], default='pending', max_length=10)),
-                ('attempts', models.PositiveIntegerField(default=0)),
-                ('next_try_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('answer', models.CharField(blank=True, max_length=200)),
-                ('delivered_at', models.DateTimeField(blank=True, null=True)),
-                ('event', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='catalog.outboxevent')),
-                ('endpoint', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='catalog.webhookendpoint')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("delivered", "Delivered"),
+                            ("failed", "Failed"),
+                        ],
+                        default="pending",
+                        max_length=10,
+                    ),
+                ),
+                ("attempts", models.PositiveIntegerField(default=0)),
+                (
+                    "next_try_at",
+                    models.DateTimeField(default=django.utils.timezone.now),
+                ),
+                ("answer", models.CharField(blank=True, max_length=200)),
+                ("delivered_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "event",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="deliveries",
+                        to="catalog.outboxevent",
+                    ),
+                ),
+                (
+                    "endpoint",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="deliveries",
+                        to="catalog.webhookendpoint",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'webhook deliveries',
-                'ordering': ['-pk'],
+                "verbose_name_plural": "webhook deliveries",
+                "ordering": ["-pk"],
             },
         ),
         migrations.AddIndex(
-            model_name='alert',
-            index=models.Index(fields=['product', 'kind', '-id'], name='alert_by_product'),
+            model_name="alert",
+            index=models.Index(
+                fields=["product", "kind", "-id"], name="alert_by_product"
+            ),
         ),
         migrations.AddIndex(
-            model_name='alert',
-            index=models.Index(condition=models.Q(('seen_at__isnull', True)), fields=['-id'], name='alert_unseen'),
+            model_name="alert",
+            index=models.Index(
+                condition=models.Q(("seen_at__isnull", True)),
+                fields=["-id"],
+                name="alert_unseen",
+            ),
         ),
         migrations.AddIndex(
-            model_name='alertmail',
-            index=models.Index(condition=models.Q(('sent_at__isnull', True)), fields=['rule'], name='alert_mail_to_send'),
+            model_name="alertmail",
+            index=models.Index(
+                condition=models.Q(("sent_at__isnull", True)),
+                fields=["rule"],
+                name="alert_mail_to_send",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='alertmail',
-            constraint=models.UniqueConstraint(fields=('rule', 'alert'), name='mail_per_alert'),
+            model_name="alertmail",
+            constraint=models.UniqueConstraint(
+                fields=("rule", "alert"), name="mail_per_alert"
+            ),
         ),
         migrations.AddIndex(
-            model_name='webhookdelivery',
-            index=models.Index(condition=models.Q(('state', 'pending')), fields=['next_try_at'], name='delivery_due'),
+            model_name="webhookdelivery",
+            index=models.Index(
+                condition=models.Q(("state", "pending")),
+                fields=["next_try_at"],
+                name="delivery_due",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='webhookdelivery',
-            constraint=models.UniqueConstraint(fields=('event', 'endpoint'), name='delivery_per_endpoint'),
+            model_name="webhookdelivery",
+            constraint=models.UniqueConstraint(
+                fields=("event", "endpoint"), name="delivery_per_endpoint"
+            ),
         ),
     ]

@@ -9,6 +9,7 @@ from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
@@ -60,7 +61,7 @@ class ApiTokenAdmin(ModelAdmin):  # type: ignore[misc]
     list_display = (
         "hint",
         "name",
-        "user",
+        "owner",
         "state",
         moment("last_used_at", gettext_lazy("Last used")),
         moment("expires_at", gettext_lazy("Expires")),
@@ -79,8 +80,8 @@ class ApiTokenAdmin(ModelAdmin):  # type: ignore[misc]
                     "hint",
                     "name",
                     "user",
-                    "scopes",
-                    "state",
+                    "may",
+                    "is_good",
                     "created_at",
                     "last_used_at",
                     "expires_at",
@@ -89,6 +90,20 @@ class ApiTokenAdmin(ModelAdmin):  # type: ignore[misc]
             },
         ),
     )
+
+    @display(description=gettext_lazy("Account"), ordering="user__email")
+    def owner(self, token: ApiToken) -> str:
+        return Truncator(token.user.get_username()).chars(40)
+
+    @display(description=gettext_lazy("What it may do"))
+    def may(self, token: ApiToken) -> str:
+        if token.scopes is None:
+            return _("All its account may")
+        return ", ".join(token.scopes) or _("What a shopper may")
+
+    @display(description=gettext_lazy("Valid"), boolean=True)
+    def is_good(self, token: ApiToken) -> bool:
+        return token.is_valid(timezone.now())
 
     @display(description=gettext_lazy("State"), label=STATES)
     def state(self, token: ApiToken) -> tuple[str, Any]:
@@ -120,9 +135,10 @@ class ApiTokenAdmin(ModelAdmin):  # type: ignore[misc]
     def response_add(
         self, request: HttpRequest, obj: ApiToken, post_url_continue: Any = None
     ) -> HttpResponse:
-        sentence = _("Copy the token now, it is not shown again: {}")
-        text = request.new_token  # type: ignore[attr-defined]
-        messages.success(request, format_html(sentence, text))
+        sentence = _("Copy the token now, it is not shown again:")
+        token = request.new_token  # type: ignore[attr-defined]
+        code = '{} <code style="overflow-wrap: anywhere">{}</code>'
+        messages.success(request, format_html(code, sentence, token))
         return self.response_post_save_add(request, obj)  # type: ignore[no-any-return]
 
     @button(

@@ -5,25 +5,30 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('sales', '0001_initial'),
+        ("sales", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='flashsaleitem',
-            name='has_keys',
-            field=models.BooleanField(default=False, editable=False, help_text='Redis may hold keys of this item.'),
+            model_name="flashsaleitem",
+            name="has_keys",
+            field=models.BooleanField(
+                default=False,
+                editable=False,
+                help_text="Redis may hold keys of this item.",
+            ),
         ),
         migrations.AddField(
-            model_name='order',
-            name='claim_id',
+            model_name="order",
+            name="claim_id",
             field=models.UUIDField(blank=True, editable=False, null=True),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.UniqueConstraint(fields=('flash_item', 'claim_id'), name='order_per_claim'),
+            model_name="order",
+            constraint=models.UniqueConstraint(
+                fields=("flash_item", "claim_id"), name="order_per_claim"
+            ),
         ),
     ]

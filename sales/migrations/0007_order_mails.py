@@ -6,32 +6,68 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('sales', '0006_notice_body'),
+        ("sales", "0006_notice_body"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='order',
-            name='language',
-            field=models.CharField(blank=True, help_text='What the shopper reads mails in.', max_length=10),
+            model_name="order",
+            name="language",
+            field=models.CharField(
+                blank=True, help_text="What the shopper reads mails in.", max_length=10
+            ),
         ),
         migrations.CreateModel(
-            name='OrderMail',
+            name="OrderMail",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('paid', 'Confirmation'), ('expired', 'Hold ended'), ('refunded', 'Refund'), ('sent_back', 'Late payment sent back')], max_length=12)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('next_try_at', models.DateTimeField(default=django.utils.timezone.now, null=True)),
-                ('attempts', models.PositiveIntegerField(default=0)),
-                ('sent_at', models.DateTimeField(null=True)),
-                ('error', models.CharField(blank=True, max_length=200)),
-                ('order', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='mails', to='sales.order')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("paid", "Confirmation"),
+                            ("expired", "Hold ended"),
+                            ("refunded", "Refund"),
+                            ("sent_back", "Late payment sent back"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "next_try_at",
+                    models.DateTimeField(default=django.utils.timezone.now, null=True),
+                ),
+                ("attempts", models.PositiveIntegerField(default=0)),
+                ("sent_at", models.DateTimeField(null=True)),
+                ("error", models.CharField(blank=True, max_length=200)),
+                (
+                    "order",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="mails",
+                        to="sales.order",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['pk'],
-                'indexes': [models.Index(condition=models.Q(('next_try_at__isnull', False)), fields=['next_try_at'], name='order_mail_to_send')],
+                "ordering": ["pk"],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("next_try_at__isnull", False)),
+                        fields=["next_try_at"],
+                        name="order_mail_to_send",
+                    )
+                ],
             },
         ),
     ]

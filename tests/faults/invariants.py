@@ -109,9 +109,9 @@ def effect(kind, state, quantity, details):
 def fold(events, numbers, states):
     """Fold (kind, order id, quantity, details) onto numbers and states, in order."""
     for kind, order_id, quantity, details in events:
-        if kind == "recover":
+        if kind == "recover" and "units" in numbers:
             continue  # it says again what is known
-        if kind == "preload":
+        if kind in ("preload", "recover"):
             for name in ("units", "left", "held", "paying", "paid"):
                 numbers[name] = int(details[name])
         elif kind == "adjust":
