@@ -3,8 +3,8 @@
     python -m bench.catalog_pages [--sizes 1000,10000,100000] [--rounds 30]
 
 Starts its own servers in a directory of its own, loads the products, and asks for each
-page through Django's whole stack, without a network. Take the figures as ratios: the
-first column of each size is the health page, which does nothing.
+page through Django's whole stack, without a network. The least time is what the page
+costs; how far the median is above it says how busy the machine was with other things.
 """
 
 # ruff: noqa: T201
@@ -63,7 +63,7 @@ def measure(sizes: list[int], rounds: int) -> None:
         Category.objects.create(name=f"Shelf {number}", slug=f"shelf-{number}")
     load = os.getloadavg()[0]
     print(f"load average at the start: {load:.1f} on {os.cpu_count()} cores\n")
-    print(f"{'ms: median / 95th of ' + str(rounds):<28} {'queries':>7}", end="")
+    print(f"{'ms: least / median of ' + str(rounds):<28} {'queries':>7}", end="")
     print("".join(f"{size:>18,}" for size in sizes))
     columns = []
     for size in sizes:
@@ -80,7 +80,7 @@ def measure(sizes: list[int], rounds: int) -> None:
 
 
 def ask(url: str, rounds: int) -> tuple[float, float, int]:
-    """Median and 95th percentile in ms, and the number of queries."""
+    """Least and median time in ms, and the number of queries."""
     from django.db import connection
     from django.test import Client
     from django.test.utils import CaptureQueriesContext
@@ -96,11 +96,7 @@ def ask(url: str, rounds: int) -> tuple[float, float, int]:
         began = time.perf_counter()
         client.get(url)
         times.append((time.perf_counter() - began) * 1000)
-    return (
-        statistics.median(times),
-        statistics.quantiles(times, n=20)[-1],
-        queries,
-    )
+    return min(times), statistics.median(times), queries
 
 
 def last_page() -> str:
