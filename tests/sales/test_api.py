@@ -12,7 +12,7 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from catalog.models import Stock
-from sales import answers, carts, notices, orders, payments, tokens
+from sales import answers, carts, jobs, notices, orders, payments, tokens
 from sales.models import (
     ApiToken,
     Cart,
@@ -222,6 +222,19 @@ def test_an_account_keeps_a_bounded_number_of_tokens():
     valid = ApiToken.objects.filter(user=user, revoked_at=None)
     assert valid.count() == tokens.MOST_PER_USER
     assert not valid.filter(pk=first.row.pk).exists()
+
+
+def test_old_answers_and_tokens_are_forgotten_by_a_job():
+    Api().post("/carts", key=uuid4())
+    kept = tokens.issue(make_user(), lifetime=timedelta(days=1)).row
+
+    with time_machine.travel(timezone.now() + timedelta(days=3), tick=False):
+        assert jobs.forget_old() == 1
+    assert ApiToken.objects.filter(pk=kept.pk).exists()
+    with time_machine.travel(timezone.now() + timedelta(days=32), tick=False):
+        assert jobs.forget_old() == 1
+    assert not ApiToken.objects.exists()
+    assert not StoredAnswer.objects.exists()
 
 
 # -- Carts -------------------------------------------------------------------------
