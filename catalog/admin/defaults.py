@@ -7,10 +7,10 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy, ngettext
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
 
 from catalog import thresholds
+from catalog.admin.history import HistoryAdmin
 from catalog.merchant_forms import (
     CategoryForm,
 )
@@ -42,7 +42,7 @@ def outcome(batch: UUID) -> str:
 
 
 @admin.register(Category)
-class CategoryAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]
+class CategoryAdmin(HistoryAdmin, ModelAdmin):  # type: ignore[misc]
     """Shelves of the shop, with the levels their products inherit."""
 
     form = CategoryForm
@@ -78,7 +78,7 @@ class CategoryAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(Store)
-class StoreAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]
+class StoreAdmin(HistoryAdmin, ModelAdmin):  # type: ignore[misc]
     """The numbers every product inherits unless something nearer says otherwise."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -12,11 +12,11 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from import_export.admin import ExportMixin
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
 from unfold.contrib.import_export.forms import ExportForm
 
 from catalog import merchant_views, restock, search, stock, thresholds
+from catalog.admin.history import HistoryAdmin
 from catalog.columns import (
     BADGES,
     display,
@@ -38,7 +38,7 @@ from catalog.thresholds import Levels
 
 
 @admin.register(Product)
-class ProductAdmin(SimpleHistoryAdmin, ExportMixin, ModelAdmin):  # type: ignore[misc]
+class ProductAdmin(HistoryAdmin, ExportMixin, ModelAdmin):  # type: ignore[misc]
     """Products: what shoppers see of them, and a look at their stock."""
 
     list_display = (

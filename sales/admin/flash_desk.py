@@ -11,7 +11,6 @@ from django.urls import URLPattern, path
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import (
     ChoicesDropdownFilter,
@@ -20,6 +19,7 @@ from unfold.contrib.filters.admin import (
 from unfold.dataclasses import UnfoldAction
 from unfold.enums import ActionVariant
 
+from catalog.admin.history import HistoryAdmin
 from catalog.columns import display, moment
 from catalog.merchant_forms import DialogForm
 from catalog.merchant_views import actor_of, button
@@ -123,7 +123,7 @@ def _may_edit(request: HttpRequest, sale: FlashSale | None) -> bool:
 
 
 @admin.register(FlashSale)
-class FlashSaleAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]
+class FlashSaleAdmin(HistoryAdmin, ModelAdmin):  # type: ignore[misc]
     """The flash-sale desk: a form until it is loaded, then live numbers and buttons."""
 
     form = FlashSaleForm

@@ -703,6 +703,18 @@ def test_store_defaults_rewrite_every_heir(admin_client):
     assert Store.objects.get().history.first().safety_threshold == 2
 
 
+@pytest.mark.parametrize("model", ["product", "category", "store"])
+def test_old_versions_are_for_reading(admin_client, model):
+    rows = {"product": make_product, "category": make_category}
+    row = rows.get(model, thresholds.store)()
+    version = row.history.first().pk
+    history = reverse(f"admin:catalog_{model}_history", args=[row.pk])
+    url = reverse(f"admin:catalog_{model}_simple_history", args=[row.pk, version])
+
+    assert admin_client.get(history).status_code == 200
+    assert admin_client.post(url, {"safety_threshold": 9}).status_code == 403
+
+
 # -- Ledgers ----------------------------------------------------------------------
 
 
@@ -911,6 +923,19 @@ def test_viewer_is_refused_every_post(viewer, name, has_row):
     response = viewer.post(address(name, has_row), {"_save": "Save"})
 
     assert response.status_code == 403
+
+
+def test_viewer_cannot_put_an_old_version_back(viewer):
+    pot = make_product("Clay pot")
+    version = pot.history.get().pk
+    url = reverse("admin:catalog_product_simple_history", args=[pot.pk, version])
+
+    assert viewer.get(url).status_code == 200
+    response = viewer.post(url, product_data(name="Free for all", sku=pot.sku))
+
+    assert response.status_code == 403
+    pot.refresh_from_db()
+    assert pot.name == "Clay pot"
 
 
 @pytest.mark.parametrize("model", PAGES)
