@@ -152,6 +152,15 @@ class Product(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("catalog:product", args=[self.slug])
 
+    @property
+    def option(self) -> str:
+        """What tells this variant from the others: "M" of "Rain Jacket, M"."""
+        for separator in (" - ", ", "):
+            _, found, option = self.name.rpartition(separator)
+            if found:
+                return option
+        return self.name
+
 
 def promised() -> models.expressions.Combinable:
     return F("reserved") + F("allocated")

@@ -72,12 +72,14 @@ def product(request: HtmxRequest, slug: str) -> HttpResponse:
     products = Product.objects.published().select_related("stock")
     shown = get_object_or_404(products, slug=slug)
     variants = list(products.filter(handle=shown.handle).order_by("pk")[:50])
-    related = products.filter(category=shown.category_id).exclude(handle=shown.handle)
+    shelf = products.filter(category=shown.category_id).exclude(handle=shown.handle)
+    # One variant of each; the shelf is read in the order of its handles for that.
+    ids = shelf.order_by("handle", "pk").distinct("handle").values("pk")[:RELATED]
     context = {
         "product": shown,
         "node": categories.tree().of(shown.category_id),
         "variants": variants if len(variants) > 1 else [],
-        "related": related.order_by("name", "pk")[:RELATED],
+        "related": products.filter(pk__in=ids).order_by("name", "pk"),
         "quantity": 1,
     }
     return render(request, "storefront/product.html", context)

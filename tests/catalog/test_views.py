@@ -195,3 +195,24 @@ def test_money_follows_the_language():
     assert money(Decimal("1234.5")) == "$1,234.50"
     with override("id"):
         assert money(Decimal("1234.5"), "IDR") == "Rp1.234,50"
+
+
+def test_variants_are_told_apart_by_their_option_alone(client):
+    small = make_product("Rain Jacket, S", handle="rain-jacket")
+    make_product("Rain Jacket, M", handle="rain-jacket")
+
+    chips = client.get(small.get_absolute_url()).content.decode()
+
+    assert ">S</a>" in chips
+    assert ">M</a>" in chips
+
+
+def test_the_shelf_shows_each_product_once_however_many_variants_it_has(client):
+    shelf = make_category()
+    shown = make_product("Boots", category=shelf)
+    for size in "SM":
+        make_product(f"Rain Jacket, {size}", handle="rain-jacket", category=shelf)
+
+    related = client.get(shown.get_absolute_url()).context["related"]
+
+    assert [product.name for product in related] == ["Rain Jacket, S"]
