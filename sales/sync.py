@@ -17,6 +17,7 @@ from uuid import UUID, uuid5
 
 from django.contrib.auth.models import User
 from django.db import DataError, IntegrityError, connection, transaction
+from django.db.models import QuerySet
 
 from catalog import outbox, stock
 from catalog.models import StockMovement, WebhookEndpoint
@@ -313,7 +314,7 @@ def claims_of(
     item: FlashSaleItem, claim_ids: Iterable[UUID] | None = None
 ) -> dict[UUID, Claimed]:
     """An item's orders as claims, all of them or those named."""
-    orders = Order.objects.filter(flash_item=item)
+    orders: QuerySet[Order] = Order.objects.filter(flash_item=item)
     if claim_ids is not None:
         # One array, where `claim_id__in` would send thousands of parameters.
         orders = orders.extra(
