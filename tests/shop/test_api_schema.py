@@ -1,5 +1,6 @@
 """The API keeps what its description promises, whatever is sent to it."""
 
+from types import FunctionType
 from uuid import uuid4
 
 import pytest
@@ -37,7 +38,7 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-few = settings(
+FEW = settings(
     max_examples=10,
     deadline=None,
     derandomize=True,
@@ -45,6 +46,20 @@ few = settings(
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
+
+
+def each_operation(check):
+    """A test of `check` for every operation, with a name of its own.
+
+    Of tests with equal names, as schemathesis gives them, xdist runs only the first.
+    """
+    for found in schema.get_all_operations():
+        operation = found.ok().definition.raw["operationId"]
+        name = f"test_{operation}_{check.__name__}"
+        test = FunctionType(check.__code__, check.__globals__, name)
+        chosen = schema.include(operation_id=operation)
+        globals()[name] = chosen.parametrize()(FEW(test))
+    return check
 
 
 @pytest.fixture
@@ -74,15 +89,13 @@ def there(owner):
     }
 
 
-@schema.parametrize()
-@few
-def test_any_request_gets_a_documented_answer(case, owner):
+@each_operation
+def answers_as_documented(case, owner):
     case.call_and_validate(headers=owner, checks=CHECKS)
 
 
-@schema.parametrize()
-@few
-def test_any_request_about_something_real_gets_a_documented_answer(case, there, owner):
+@each_operation
+def answers_as_documented_about_what_is_there(case, there, owner):
     for name in case.path_parameters or {}:
         case.path_parameters[name] = there[name]
     if isinstance(case.body, dict) and "sku" in case.body:
@@ -91,9 +104,14 @@ def test_any_request_about_something_real_gets_a_documented_answer(case, there, 
     case.call_and_validate(headers=owner, checks=CHECKS)
 
 
-@schema.parametrize()
-@settings(few, max_examples=3)
-def test_nobody_gets_a_documented_answer_too(case, settings, sale_redis):
+@each_operation
+def answers_nobody_as_documented(case, settings, sale_redis):
     settings.SHOP_RATE_LIMITS = False
 
     case.call_and_validate(headers={"Authorization": ""}, checks=CHECKS)
+
+
+def test_every_operation_has_its_tests():
+    made = [name for name in globals() if name.endswith("_answers_as_documented")]
+
+    assert len(made) == len(list(schema.get_all_operations())) > 25
