@@ -10,7 +10,7 @@ import multiprocessing
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -150,13 +150,16 @@ WAYS: dict[str, tuple[Take, bool]] = {
 # -- The parent -------------------------------------------------------------------
 
 
-def run(*, buyers: int, units: int, seconds: float) -> Iterator[Outcome]:
+def run(
+    *, buyers: int, units: int, seconds: float, ways: Iterable[str] = WAYS
+) -> Iterator[Outcome]:
     """Run the experiment, way by way, for `seconds` each; give each outcome at once.
 
     Raises RaceFailed when somebody else is racing here or a worker ends.
     """
     with _scratch(), _workers(buyers) as workers:
-        for number, way in enumerate(WAYS):
+        _ask(workers, [("race", "row lock", 0, 0)] * PROCESSES)  # until all are there
+        for number, way in enumerate(ways):
             yield _run(workers, way, number * 1_000_000, buyers, units, seconds)
 
 
