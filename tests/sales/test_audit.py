@@ -454,6 +454,7 @@ def test_a_wrong_redis_is_rebuilt_and_the_sale_goes_on(sale_redis):
     assert jobs.audit_stock() == Verdict.DRIFT
 
     assert counters.snapshot(item.pk).epoch == 2
+    assert audit.run().verdict == Verdict.HOLDS
     assert claim(item)
     assert audit.look().verdict == Verdict.HOLDS
 

@@ -516,7 +516,7 @@ def test_the_scripts_do_what_the_model_does(sale_redis):
         run_state_machine_as_test(
             Machine,
             settings=settings(
-                max_examples=75,
+                max_examples=150,
                 stateful_step_count=60,
                 deadline=None,
                 derandomize=True,

@@ -99,7 +99,7 @@ def test_money_that_came_too_late_is_told():
 
     assert address == order.email
     assert subject == f"Order {order.number}: your money is on its way back"
-    assert "nothing was left" in mail.outbox[0].body
+    assert "units are gone" in mail.outbox[0].body
 
 
 def test_an_end_that_is_no_longer_true_is_not_told():
