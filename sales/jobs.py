@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 from django_rq import get_queue, job
 from rq import Worker
@@ -59,6 +60,10 @@ def drain_items(seconds: float = DRAIN_SECONDS) -> int:
         except (NotLoaded, Unsure) as error:
             logger.warning("the drain waits for Redis: %s", error)
             start_recovery()
+            time.sleep(1)
+        except DatabaseError as error:
+            logger.warning("the drain waits for PostgreSQL: %s", error)
+            close_old_connections()
             time.sleep(1)
         if time.monotonic() >= tags_due:
             _write_tags()

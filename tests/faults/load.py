@@ -109,10 +109,11 @@ class Shopper:
 
 
 @contextmanager
-def shopping(*items, shoppers=4, ticks=True, log=None, **how):
+def shopping(*items, shoppers=4, ticks=True, log=None, pace=0, **how):
     """Run shoppers, and the jobs that a worker would run, beside the block.
 
-    Gives the log. At the end all threads have stopped; then call `settle_down`.
+    Gives the log. At the end all threads have stopped; then call `settle_down`. With
+    `pace` each shopper waits so many seconds between two steps.
     """
     log = log or Log()
     stop = threading.Event()
@@ -121,7 +122,7 @@ def shopping(*items, shoppers=4, ticks=True, log=None, **how):
     if ticks:
         steps.append(tick)
     threads = [
-        threading.Thread(target=_repeat, args=(step, stop, log)) for step in steps
+        threading.Thread(target=_repeat, args=(step, stop, log, pace)) for step in steps
     ]
     for thread in threads:
         thread.start()
@@ -135,11 +136,12 @@ def shopping(*items, shoppers=4, ticks=True, log=None, **how):
     assert not log.errors, log.errors[:3]
 
 
-def _repeat(step, stop, log):
+def _repeat(step, stop, log, pace):
     try:
         while not stop.is_set():
             try:
                 step()
+                stop.wait(pace)
             except LOST:
                 close_old_connections()
                 stop.wait(0.01)  # not a busy loop while a server is away

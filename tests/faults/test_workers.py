@@ -1,0 +1,94 @@
+"""Workers and schedules as they run in production, doubled and killed at any moment."""
+
+import random
+import threading
+
+import django_rq
+import pytest
+
+from sales import jobs, sync
+from sales.models import FlashSaleItem, Order
+from tests.factories import make_loaded_item, make_product
+from tests.faults.load import shopping
+from tests.faults.processes import running
+
+pytestmark = [
+    pytest.mark.redis,
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+]
+
+WORKER = ("rqworker", "flash", "default", "--verbosity", "0")
+CRON = ("rqcron", "sales.cron")
+
+
+@pytest.fixture
+def item(own_sale_redis):
+    django_rq.get_queue("flash").connection.flushdb()
+    yield make_loaded_item(product=make_product(on_hand=5000), limit=50)
+    django_rq.get_queue("flash").connection.flushdb()
+
+
+def wait_until(condition, seconds=40):
+    stop = threading.Event()
+    for _ in range(seconds * 20):
+        if condition():
+            return
+        stop.wait(0.05)
+    raise AssertionError(f"not within {seconds} s")
+
+
+def recorded():
+    return Order.objects.count()
+
+
+def test_two_schedules_and_two_workers_do_everything_once(item, tmp_path, all_is_well):
+    commands = {"one": WORKER, "two": WORKER, "cron": CRON, "cron-too": CRON}
+    with running(tmp_path, **commands):
+        with shopping(item, ticks=False, pace=0.005) as log:
+            log.wait_for(200)
+        wait_until(lambda: not sync.behind())
+
+    all_is_well(log)
+    assert FlashSaleItem.objects.get().epoch == 1
+
+
+def test_a_worker_and_its_work_horse_are_killed_again_and_again(
+    item, tmp_path, all_is_well
+):
+    chance = random.Random(7)
+    stop = threading.Event()
+    with (
+        running(tmp_path, worker=WORKER) as processes,
+        shopping(item, ticks=False, moves=False, pace=0.02) as log,
+    ):
+        worker = processes["worker"]
+        for kill in ["horse", "worker"] * 4:
+            jobs.drain_items.delay()  # as the schedule does; nobody else drains
+            before = recorded()
+            log.wait_for(10)
+            wait_until(lambda before=before: recorded() > before)
+            stop.wait(chance.random() / 4)  # at any moment of its work
+            horse = worker.horse()
+            if kill == "horse" and horse is not None:
+                horse.kill()
+            else:
+                worker.kill()
+                worker.start()
+
+    all_is_well(log)
+    assert FlashSaleItem.objects.get().epoch == 1
+
+
+def test_nothing_runs_for_a_while_and_then_everything_is_caught_up(
+    item, tmp_path, all_is_well
+):
+    with shopping(item, ticks=False, moves=False, pace=0.005) as log:
+        log.wait_for(300)
+    assert recorded() == 0
+
+    with running(tmp_path, worker=WORKER, cron=CRON):
+        wait_until(lambda: not sync.behind())
+
+    assert recorded() >= len(log.acknowledged)
+    all_is_well(log)
