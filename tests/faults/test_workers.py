@@ -25,7 +25,7 @@ CRON = ("rqcron", "sales.cron")
 @pytest.fixture
 def item(own_sale_redis):
     django_rq.get_queue("flash").connection.flushdb()
-    yield make_loaded_item(product=make_product(on_hand=5000), limit=50)
+    yield make_loaded_item(product=make_product(on_hand=100_000), limit=50)
     django_rq.get_queue("flash").connection.flushdb()
 
 
@@ -63,7 +63,7 @@ def test_a_worker_and_its_work_horse_are_killed_again_and_again(
         shopping(item, ticks=False, moves=False, pace=0.02) as log,
     ):
         worker = processes["worker"]
-        for kill in ["horse", "worker"] * 4:
+        for kill in ["horse", "worker"] * 2:
             jobs.drain_items.delay()  # as the schedule does; nobody else drains
             before = recorded()
             log.wait_for(10)
