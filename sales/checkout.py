@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -95,15 +96,23 @@ def record(order_id: UUID) -> Order:
     """
     order = Order.objects.filter(pk=order_id).first()
     if order is None and (pending := _pending(order_id)):
-        sync.drain(pending.item_id, budget=timedelta(seconds=1))
-        order = Order.objects.filter(pk=order_id).first()
-        if order is None:
-            raise NotPossible(
-                _("Your order is being recorded; please try again in a moment.")
-            )
+        order = _drained(pending)
     if order is None:
         raise Order.DoesNotExist(order_id)
     return order
+
+
+def _drained(pending: Pending) -> Order:
+    """The row of a claim in the stream; waits a moment for whoever drains it now."""
+    deadline = monotonic() + 1
+    while monotonic() < deadline:
+        drained = sync.drain(pending.item_id, budget=timedelta(seconds=1))
+        order = Order.objects.filter(pk=pending.order_id).first()
+        if order is not None:
+            return order
+        if not drained:
+            sleep(0.02)
+    raise NotPossible(_("Your order is being recorded; please try again in a moment."))
 
 
 def set_contact(

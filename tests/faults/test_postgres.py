@@ -1,0 +1,85 @@
+"""PostgreSQL stopped, killed and started again while events are drained."""
+
+import subprocess
+from contextlib import contextmanager
+
+import pytest
+from django.db import DatabaseError, close_old_connections, connections
+
+from shop.daemons import Postgres
+from tests.factories import make_loaded_item, make_product
+from tests.faults.load import shopping
+from tests.faults.processes import environment
+from tests.servers import POSTGRES_CONFIG
+
+pytestmark = [
+    pytest.mark.redis,
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+]
+
+CAREFUL = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
+
+
+@pytest.fixture
+def own_postgres(tmp_path):
+    """A PostgreSQL of the test's own, with our tables, in place of the shared one."""
+    server = Postgres(tmp_path / "postgres", {**POSTGRES_CONFIG, **CAREFUL})
+    server.start()
+    copy_tables(server)
+    with using(server):
+        yield server
+    server.kill()
+
+
+def copy_tables(server):
+    dump = subprocess.run(
+        [server._bin / "pg_dump", environment()["DATABASE_URL"]],
+        check=True,
+        capture_output=True,
+    )
+    subprocess.run(
+        [server._bin / "psql", "--quiet", "-v", "ON_ERROR_STOP=1", server.url()],
+        check=True,
+        capture_output=True,
+        input=dump.stdout,
+    )
+
+
+@contextmanager
+def using(server):
+    """All connections of this process go to that server for the time of the block."""
+    ours = connections.settings["default"]  # shared by the connections of all threads
+    before = dict(ours)
+    socket = server.url().partition("?host=")[2]
+    connections["default"].close()
+    ours.update(
+        NAME="holdfast", USER="postgres", OPTIONS={**ours["OPTIONS"], "host": socket}
+    )
+    try:
+        yield
+    finally:
+        connections["default"].close()
+        ours.update(before)
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_postgresql_ends_and_starts_again(
+    own_sale_redis, own_postgres, all_is_well, end
+):
+    item = make_loaded_item(product=make_product(on_hand=20_000), limit=50)
+
+    with shopping(item, pace=0.002) as log:
+        for _ in range(3):
+            log.wait_for(60)
+            getattr(own_postgres, end)()
+            with pytest.raises(DatabaseError):
+                item.refresh_from_db()
+            log.wait_for(20)  # claims need no PostgreSQL
+            own_postgres.start()
+            close_old_connections()
+        log.wait_for(60)
+
+    all_is_well(log)
+    item.refresh_from_db()
+    assert item.epoch == 1
