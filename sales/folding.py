@@ -68,7 +68,7 @@ class Entry:
             len(buyer) > 80
             or not 0 <= min(quantity, epoch) <= max(quantity, epoch) < 2**31
             or not 0 <= min(moments) <= max(moments) < LAST_MOMENT
-            or any("\x00" in text for pair in fields.items() for text in pair)
+            or "\x00" in "".join([*fields, *fields.values()])
         ):
             raise Poison(f"event {seq} has fields out of range")
         return cls(seq, epoch, kind, at, order_id, buyer, quantity, expires_at, rest)
