@@ -59,13 +59,14 @@ class Sold:
 
 
 @pytest.fixture
-def killed_everywhere(sale_redis, all_is_well):
+def killed_everywhere(sale_redis, all_is_well, settings):
     """Kill an operation at each of its steps, then assert that all is well.
 
     `prepare` makes what one run works on, `operation` is what is killed, and `again`
     what a caller who got no answer does: the same once more.
     """
     log = Log()
+    settings.SALE_REDIS_TIMEOUT_MS = 5000  # a slow machine is not what is tested here
 
     def run(prepare, operation, *, again=None, least=10):
         prepared = []
