@@ -73,7 +73,8 @@ class Seen:
 
 
 def connect():
-    return redis.Redis.from_url(settings.SALE_REDIS_URL, decode_responses=True)
+    server = redis.RedisCluster if settings.SALE_REDIS_CLUSTER else redis.Redis
+    return server.from_url(settings.SALE_REDIS_URL, decode_responses=True)
 
 
 def seq_of(event_id):

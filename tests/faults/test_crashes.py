@@ -20,7 +20,11 @@ from tests.factories import make_item, make_loaded_item, make_product
 from tests.faults.crash import dies_at
 from tests.faults.load import Log, settle_down
 
-pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.redis,
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+]
 
 UNITS, FLOOR = 20, 3
 LONG = os.environ.get("FAULTS") == "long"

@@ -18,7 +18,11 @@ from tests.faults import invariants
 from tests.faults.load import LOST, Log, settle_down, shopping
 from tests.threads import run_at_once
 
-pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.redis,
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+]
 
 
 def closing(function):
