@@ -20,7 +20,11 @@ from tests.faults import invariants
 from tests.faults.crash import dies_at
 from tests.faults.load import LOST, Log, tick
 
-pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.redis,
+    pytest.mark.long,
+    pytest.mark.django_db(transaction=True),
+]
 
 
 def sell(item, log, number):

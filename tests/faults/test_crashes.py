@@ -22,7 +22,7 @@ from tests.faults.load import Log, settle_down
 
 pytestmark = [
     pytest.mark.redis,
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.django_db(transaction=True),
 ]
 

@@ -14,7 +14,7 @@ from tests.servers import POSTGRES_CONFIG
 
 pytestmark = [
     pytest.mark.redis,
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.django_db(transaction=True),
 ]
 

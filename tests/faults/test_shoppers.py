@@ -20,7 +20,7 @@ from tests.threads import run_at_once
 
 pytestmark = [
     pytest.mark.redis,
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.django_db(transaction=True),
 ]
 

@@ -14,7 +14,7 @@ from tests.faults.processes import running
 
 pytestmark = [
     pytest.mark.redis,
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.django_db(transaction=True),
 ]
 
