@@ -27,7 +27,11 @@ from tests.sales.test_counters import (  # noqa: F401
     TestRestore,
 )
 
-pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.redis,
+    pytest.mark.long,
+    pytest.mark.django_db(transaction=True),
+]
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +109,7 @@ def test_one_node_that_restarts_closes_its_items_alone(sale_redis, nodes):
         assert claim(item)
     with pytest.raises((counters.NotLoaded, counters.Unsure)):
         claim(mine[0])
+    assert set(sync.behind()) == {item.pk for item in others}
     server.start()
     cluster.wait_until(lambda: cluster.knows_all(server, 3))
     counters.disconnect()
