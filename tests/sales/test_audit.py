@@ -344,6 +344,28 @@ def test_what_is_no_drift_gives_no_alarm(sale_redis):
     assert {f.invariant for f in report.findings if f.item_ids} >= {3, 5, 6}
 
 
+def test_claims_that_only_the_journal_saved_are_no_drift(sale_redis):
+    item, _ = make_lived_item()
+    counters.delete(item.pk)  # with the claim of dan, which was not drained
+    recovery.heal()
+
+    report = audit.look()
+
+    assert report.verdict == Verdict.HOLDS, violated(report)
+    assert Order.objects.filter(buyer="g:dan").exists()
+
+
+def test_an_item_that_is_being_recovered_is_not_checked(sale_redis):
+    item, _ = make_lived_item()
+    FlashSaleItem.objects.filter(pk=item.pk).update(
+        state=ItemState.RECOVERING, epoch=2, last_seq=item.last_seq + 1_000_000
+    )
+
+    report = audit.look()
+
+    assert report.verdict == Verdict.UNKNOWN, violated(report)
+
+
 def test_an_item_on_its_way_into_redis_gives_no_alarm(sale_redis):
     item = make_loaded_item(units=4)
     counters.delete(item.pk)
