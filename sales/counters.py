@@ -17,7 +17,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
@@ -569,28 +569,49 @@ def clock() -> int:
 def snapshots(item_ids: Sequence[int]) -> dict[int, Snapshot]:
     """The counters of several items, without those that are not loaded; one trip.
 
-    Reads only; a page may call it often.
+    An item that is damaged, or whose node of a cluster is away, is left out too. Reads
+    only; a page may call it often.
     """
+    if settings.SALE_REDIS_CLUSTER:
+        return _snapshots_of_nodes(item_ids)
     connected = _ready()
     pipeline = connected.pipeline(transaction=False)
     for item_id in item_ids:
         pipeline.hmget(keys(item_id)[0], *META_FIELDS)
-    pipeline_time = not settings.SALE_REDIS_CLUSTER
-    if pipeline_time:
-        pipeline.time()
+    pipeline.time()
     with _translated():
-        rows = pipeline.execute()
-        time = rows.pop() if pipeline_time else connected.time(target_nodes="random")
-    if isinstance(time, dict):
-        time = next(iter(time.values()))
+        *rows, time = pipeline.execute(raise_on_error=False)
+        if isinstance(time, Exception):
+            raise time
     now = int(time[0]) * 1000 + int(time[1]) // 1000
     found = {}
     for item_id, row in zip(item_ids, rows, strict=True):
-        if None not in row:
-            values = dict(zip(META_FIELDS, row, strict=True))
-            state = values.pop("state")
+        if isinstance(row, Exception) or None in row:
+            continue
+        values = dict(zip(META_FIELDS, row, strict=True))
+        state = values.pop("state")
+        with suppress(ValueError):
             numbers: dict[str, Any] = {f: int(value) for f, value in values.items()}
             found[item_id] = Snapshot(**numbers, state=state, now=now)
+    return found
+
+
+def _snapshots_of_nodes(item_ids: Sequence[int]) -> dict[int, Snapshot]:
+    """Item by item, asking a node that is away only once. Raises if all are."""
+    found, away, doubt = {}, set(), None
+    for item_id in item_ids:
+        node = node_of(item_id)
+        if node in away:
+            continue
+        try:
+            found[item_id] = snapshot(item_id)
+        except (Unreachable, Unsure) as error:
+            away.add(node)
+            doubt = error
+        except NotLoaded:
+            continue
+    if doubt is not None and not found:
+        raise doubt
     return found
 
 

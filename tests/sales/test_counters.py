@@ -866,6 +866,13 @@ class TestReading:
         assert found[1].now > 0
         assert counters.snapshots([]) == {}
 
+    def test_a_damaged_item_does_not_hide_the_others(self, sale_redis):
+        for item_id in (1, 2, 3):
+            make_counters(item_id)
+        sale_redis.set(counters.keys(1)[0], "oops")
+        sale_redis.hset(counters.keys(2)[0], "left", "many")
+        assert counters.snapshots([1, 2, 3]).keys() == {3}
+
     def test_events_come_in_order_and_in_portions(self, sale_redis):
         make_counters()
         for _ in range(4):
