@@ -23,7 +23,7 @@ from tests.faults.load import settle_down, shopping
 
 pytestmark = [
     pytest.mark.redis,
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.django_db(transaction=True),
 ]
 
