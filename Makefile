@@ -34,7 +34,7 @@ test: .venv/.develop browser ## Run all tests; ARGS="-k claim" narrows them down
 	@$(BIN)/python -m pytest $(ARGS)
 
 faults: .venv/.develop ## Run the tests that kill, lose, repeat and delay
-	@$(BIN)/python -m pytest -m "long or not long" tests/faults tests/sales/test_cluster.py $(ARGS)
+	@FAULTS=long $(BIN)/python -m pytest -m "long or not long" tests/faults tests/sales/test_cluster.py $(ARGS)
 
 bench: .venv/.develop ## Measure, as ratios within one run
 	@$(BIN)/python -m bench $(ARGS)
