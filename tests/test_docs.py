@@ -40,7 +40,9 @@ def commands():
 
 def key_parts():
     """The parts of all keys of an item, those of the scripts and those beside them."""
-    others = re.findall(r'"flash:\{\{\{item_id\}\}\}:(\w+)"', read("sales/counters.py"))
+    others = re.findall(
+        r'"flash:\{\{\{item_id\}\}\}:(\w+)"', read("sales/counters/notebook.py")
+    )
     return sorted({*counters.PARTS, *others})
 
 

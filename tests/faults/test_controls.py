@@ -13,7 +13,7 @@ from django.db import transaction
 from redis.exceptions import NoScriptError
 
 from sales import checkout, counters, flash, recovery, sync
-from sales.counters import ClaimRefused
+from sales.counters import ClaimRefused, connections, scripts
 from sales.models import FlashSaleItem
 from tests.factories import make_loaded_item, make_product
 from tests.faults import invariants
@@ -164,7 +164,7 @@ def test_control_the_offset_is_committed_on_its_own(sale_redis, monkeypatch, dra
 
 def load_and_run(script, item_id, *args, fenced=True):
     """What a client does that loads scripts when they are missing."""
-    connected = counters._ready()
+    connected = connections.ready()
     call = (4, *counters.keys(item_id), *args)
     try:
         return connected.evalsha(counters.SHAS[script], *call)
@@ -195,7 +195,7 @@ def test_control_a_redis_that_came_back_old_is_believed(
     own_sale_redis.start()
     counters.disconnect()
     if broken == "scripts":
-        monkeypatch.setattr(counters, "_run", load_and_run)
+        monkeypatch.setattr(scripts, "run", load_and_run)
     if broken == "verification":
         monkeypatch.setattr(recovery, "_doubt", lambda item: "")
         recovery.open_fence()

@@ -1,0 +1,61 @@
+"""An item's counters as a whole: created, changed, restored, removed."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from sales.counters import connections, replies, scripts
+from sales.counters.records import META_FIELDS, Snapshot, StoredClaim
+from sales.counters.replies import Step
+
+
+def preload(item_id: int, counters: Snapshot, *, event: str = "preload") -> Step:
+    """Create an item's counters unless they are there; same epoch again is a no-op.
+
+    `counters.seq` is the last number used so far; the creation takes the next one.
+    Raises WrongEpoch when another life is there, StepRefused CONFLICT on leftovers.
+    """
+    args: list[str | int] = [counters.epoch, event]
+    for field in META_FIELDS:
+        if field != "epoch":
+            args += [field, getattr(counters, field)]
+    return replies.step(scripts.run("preload", item_id, *args))
+
+
+def adjust(
+    item_id: int,
+    *,
+    epoch: int,
+    ref: str = "",
+    fenced: bool = True,
+    **changes: int | str,
+) -> Step:
+    """Change units (a delta), floor, limit, window or state in one step.
+
+    With `ref` the change is made once, however often it is sent. With `verified` (the
+    epoch) it also changes an item in doubt, and without `fenced` it works before the
+    node's fence is open: for recovery and settlement only. Raises StepRefused TOO_MANY
+    when it takes back more than is unclaimed.
+    """
+    pairs = [part for pair in changes.items() for part in pair]
+    return replies.step(
+        scripts.run("adjust", item_id, epoch, ref, *pairs, fenced=fenced)
+    )
+
+
+def restore(
+    item_id: int, *, epoch: int, claims: Iterable[tuple[UUID, StoredClaim]]
+) -> None:
+    """Put claims back into an item that is being recovered, with their buyers."""
+    args: list[str | int] = []
+    for order_id, stored in claims:
+        owns = stored.state in ("held", "paying", "paid")
+        share = f"{stored.buyer}|{stored.quantity}" if owns else ""
+        args += [str(order_id), str(stored), share]
+    replies.step(scripts.run("restore", item_id, epoch, *args))
+
+
+def delete(item_id: int) -> None:
+    """Remove all keys of an item: after settlement, or before it is rebuilt."""
+    connected = connections.ready()
+    with connections.translated():
+        connected.unlink(*scripts.keys(item_id))

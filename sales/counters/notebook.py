@@ -1,0 +1,108 @@
+"""The journal: a second note of each admitted claim, until it is drained.
+
+It is on the queue's server, so that a claim somebody was told about outlives even the
+loss of the whole sale Redis. Recovery closes the notebook of an epoch before it reads
+it, so a claim is either read there or its note is refused and its buyer is not told.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Sequence
+from typing import cast
+from uuid import UUID
+
+import redis
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from sales.counters.records import StoredClaim
+from sales.counters.replies import Unsure
+
+logger = logging.getLogger(__name__)
+
+_local = threading.local()
+
+
+NOTE = """
+local closed = redis.call("HGET", KEYS[1], "_closed")
+if closed and tonumber(closed) >= tonumber(ARGV[1]) then return 0 end
+redis.call("HSET", KEYS[1], ARGV[2], ARGV[3])
+return 1
+"""
+
+
+def journal(item_id: int, order_id: UUID, claim: StoredClaim, *, epoch: int) -> None:
+    """Note what a claim's buyer is about to be told. A failure is only logged.
+
+    Raises Unsure when the item has been rebuilt since: the claim may be lost.
+    """
+    try:
+        is_noted = _journal().eval(
+            NOTE, 1, _journal_key(item_id), str(epoch), str(order_id), str(claim)
+        )
+    except RedisError as error:
+        logger.warning("claim %s is not in the journal: %s", order_id, error)
+        return
+    if not is_noted:
+        raise Unsure(f"item {item_id} was rebuilt meanwhile")
+
+
+def close_journal(item_id: int, epoch: int) -> None:
+    """Refuse notes of this epoch and of older ones from here on."""
+    try:
+        _journal().hset(_journal_key(item_id), "_closed", str(epoch))
+    except RedisError as error:
+        logger.warning("the journal of item %s stays open: %s", item_id, error)
+
+
+def journaled(item_id: int) -> dict[UUID, StoredClaim]:
+    """Claims noted and not yet drained; empty when the journal cannot be read."""
+    try:
+        rows = cast(dict[str, str], _journal().hgetall(_journal_key(item_id)))
+    except RedisError as error:
+        logger.warning("the journal of item %s cannot be read: %s", item_id, error)
+        return {}
+    return {
+        UUID(order_id): StoredClaim.parse(text)
+        for order_id, text in rows.items()
+        if order_id != "_closed"
+    }
+
+
+def forget_journal(item_id: int, order_ids: Sequence[str]) -> None:
+    """Drop the notes of claims that are in PostgreSQL now."""
+    try:
+        if order_ids:
+            _journal().hdel(_journal_key(item_id), *order_ids)
+    except RedisError as error:
+        logger.warning("the journal of item %s keeps old notes: %s", item_id, error)
+
+
+def drop_journal(item_id: int) -> None:
+    """Remove a settled item's journal."""
+    try:
+        _journal().delete(_journal_key(item_id))
+    except RedisError as error:
+        logger.warning("the journal of item %s is still there: %s", item_id, error)
+
+
+def _journal_key(item_id: int) -> str:
+    return f"flash:{{{item_id}}}:journal"
+
+
+def _journal() -> redis.Redis:
+    owner = (os.getpid(), settings.QUEUE_REDIS_URL)
+    if getattr(_local, "journal_owner", None) != owner:
+        _local.journal_client = redis.Redis.from_url(
+            settings.QUEUE_REDIS_URL,
+            decode_responses=True,
+            single_connection_client=True,
+            socket_timeout=settings.SALE_REDIS_TIMEOUT_MS / 1000,
+            socket_connect_timeout=settings.SALE_REDIS_TIMEOUT_MS / 1000,
+            retry=Retry(NoBackoff(), 1),  # a repeated note is the same note
+        )
+        _local.journal_owner = owner
+    return _local.journal_client  # type: ignore[no-any-return]
