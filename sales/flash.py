@@ -23,9 +23,10 @@ from django.utils.translation import gettext as _
 
 from catalog import outbox, stock
 from catalog.models import Stock
-from sales import counters, floors, invariants, sync
+from sales import counters, demand, floors, invariants, sync
 from sales.counters import Admitted, ClaimRefused, NotLoaded, Snapshot, Unsure
 from sales.models import (
+    ClaimAnswer,
     FlashSale,
     FlashSaleItem,
     ItemState,
@@ -251,8 +252,27 @@ def claim(item_id: int, *, order_id: UUID, buyer: str, quantity: int) -> Admitte
 
     The same order id again gives the first answer. Raises ClaimRefused with its code,
     NotLoaded when Redis is lost or not verified (start recovery), Unsure when the
-    answer was lost (ask again with the same order id).
+    answer was lost (ask again with the same order id). What was answered is counted.
     """
+    try:
+        admitted = _noted_claim(item_id, order_id, buyer, quantity)
+    except (ClaimRefused, NotLoaded, Unsure) as error:
+        demand.note(item_id, _word(error), units=quantity)
+        raise
+    if not admitted.replayed:
+        demand.note(item_id, ClaimAnswer.ADMITTED, units=quantity)
+    return admitted
+
+
+def _word(error: ClaimRefused | NotLoaded | Unsure) -> str:
+    if isinstance(error, ClaimRefused):
+        return error.code
+    lost = isinstance(error, NotLoaded)
+    return ClaimAnswer.NOT_LOADED if lost else ClaimAnswer.UNSURE
+
+
+def _noted_claim(item_id: int, order_id: UUID, buyer: str, quantity: int) -> Admitted:
+    """The answer to a claim, in the journal if it holds units."""
     try:
         epoch, admitted = _claim(item_id, order_id, buyer, quantity)
     except NotLoaded:

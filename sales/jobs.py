@@ -24,6 +24,7 @@ from sales import (
     audit,
     carts,
     checkout,
+    demand,
     flash,
     mails,
     notices,
@@ -159,6 +160,12 @@ def audit_stock() -> str:
     if run.verdict != Verdict.HOLDS:
         logger.warning("audit: %s", run.get_verdict_display())
     return str(run.verdict)
+
+
+@job("default", timeout=60, ttl=30, result_ttl=0)
+def fold_demand() -> int:
+    """Store how many claims were made and refused; return how many minutes."""
+    return demand.fold(timezone.now())
 
 
 @job("default", timeout=600, ttl=600, result_ttl=0)

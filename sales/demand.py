@@ -1,0 +1,292 @@
+"""How many claims were made and what they were told, by item, answer and minute.
+
+Claims are counted on the queue's server, beside the sale Redis: a refusal writes
+nothing there, and its disk is for claims alone. A tick brings the counts into
+PostgreSQL. Counting is for people who look; it never delays or refuses a claim, and
+what cannot be counted is left out.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+import redis
+from django.conf import settings
+from django.db import connection
+from django.db.models import Sum
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from sales.models import ClaimAnswer, ClaimCount
+
+logger = logging.getLogger(__name__)
+
+PART = 10  # seconds: what a minute is counted in, for a rate that is of now
+PARTS = 60 // PART
+MINUTE = timedelta(minutes=1)
+KEPT = timedelta(minutes=10)  # a minute is looked at again this long after its end
+KEEP_SECONDS = 7 * 24 * 3600  # how long counts wait for a tick
+PATIENCE = 0.1  # seconds that a claim may wait for its count
+PAUSE = 5.0  # seconds without counting after a failure
+MINUTES = "demand:minutes"
+
+# One command per claim. The minute is noted again by each, so that one that comes late
+# is looked at again, too.
+COUNT = """
+redis.call("HINCRBY", KEYS[1], ARGV[1] .. ":claims", 1)
+redis.call("HINCRBY", KEYS[1], ARGV[1] .. ":units", ARGV[2])
+if redis.call("SADD", KEYS[2], ARGV[3]) == 1 then
+  redis.call("EXPIRE", KEYS[1], ARGV[4])
+end
+"""
+UPSERT = """
+INSERT INTO sales_claimcount (item_id, minute, answer, claims, units)
+SELECT part.* FROM unnest(%s::bigint[], %s::timestamptz[], %s::text[], %s::int[],
+    %s::bigint[]) AS part (item_id, minute, answer, claims, units)
+JOIN sales_flashsaleitem AS item ON item.id = part.item_id
+ORDER BY part.item_id, part.minute, part.answer
+ON CONFLICT (item_id, minute, answer) DO UPDATE SET
+    claims = greatest(sales_claimcount.claims, excluded.claims),
+    units = greatest(sales_claimcount.units, excluded.units)
+"""
+
+# Item, minute, answer and part of the minute.
+PartKey = tuple[int, int, str, int]
+
+_local = threading.local()
+_resumes_at = 0.0
+
+
+@dataclass(slots=True)
+class Count:
+    """Claims with one answer, and the units they asked for."""
+
+    claims: int = 0
+    units: int = 0
+
+    def add(self, other: "Count") -> None:
+        self.claims += other.claims
+        self.units += other.units
+
+
+@dataclass(slots=True)
+class Demand:
+    """What the claims for one item were told, since it was loaded."""
+
+    answers: dict[str, Count] = field(default_factory=dict)
+    per_second: float | None = None  # of the last seconds; None: not known
+
+    def add(self, answer: str, count: Count) -> None:
+        self.answers.setdefault(answer, Count()).add(count)
+
+    @property
+    def claims(self) -> int:
+        """All of them, admitted and refused."""
+        return sum(count.claims for count in self.answers.values())
+
+    @property
+    def admitted(self) -> int:
+        return self._claims(ClaimAnswer.ADMITTED)
+
+    @property
+    def refused(self) -> int:
+        return self.claims - self.admitted
+
+    @property
+    def unmet(self) -> int:
+        """Units asked for when there were none, or fewer, left."""
+        none_left = (ClaimAnswer.SOLD_OUT, ClaimAnswer.ALL_HELD)
+        counts = [self.answers.get(answer, Count()) for answer in none_left]
+        return sum(count.units for count in counts)
+
+    @property
+    def over_limit(self) -> int:
+        """Claims for more than one buyer may have."""
+        return self._claims(ClaimAnswer.LIMIT_REACHED)
+
+    @property
+    def refusals(self) -> list[tuple[str, Count]]:
+        """Why claims got nothing, in words, the most frequent first."""
+        names = dict(ClaimAnswer.choices)
+        rows = [
+            (str(names.get(answer, answer)), count)
+            for answer, count in self.answers.items()
+            if answer != ClaimAnswer.ADMITTED
+        ]
+        return sorted(rows, key=lambda row: -row[1].claims)
+
+    def _claims(self, answer: str) -> int:
+        return self.answers.get(answer, Count()).claims
+
+
+# -- Counting ---------------------------------------------------------------------
+
+
+def note(item_id: int, answer: str, *, units: int, now: float | None = None) -> None:
+    """Count one claim by what it was told; no query, and no failure to the caller.
+
+    After a failure nothing is counted for a few seconds, so that a server that hangs
+    delays one claim and not each.
+    """
+    global _resumes_at
+    if time.monotonic() < _resumes_at:
+        return
+    at = time.time() if now is None else now
+    minute = int(at // 60)
+    name = f"{item_id}:{answer}:{int(at % 60 // PART)}"
+    keys = (_key(minute), MINUTES)
+    try:
+        _client().eval(COUNT, 2, *keys, name, units, minute, KEEP_SECONDS)
+    except RedisError as error:
+        _resumes_at = time.monotonic() + PAUSE
+        logger.warning("claims are not counted for a while: %s", error)
+
+
+# -- Into PostgreSQL --------------------------------------------------------------
+
+
+def fold(now: datetime) -> int:
+    """Bring the minutes that are over into PostgreSQL; return how many were read.
+
+    Whole numbers are written, never added to, so a repeat or a second runner changes
+    nothing. A minute is dropped here once it is stored and no claim can be late for it.
+    """
+    current = _minute_of(now)
+    over = [minute for minute in _minutes() if minute < current]
+    _store(_by_minute(_parts(over)))
+    old = [minute for minute in over if (current - minute) * MINUTE > KEPT]
+    if old:
+        pipeline = _client().pipeline()
+        pipeline.delete(*map(_key, old))
+        pipeline.srem(MINUTES, *old)
+        pipeline.execute()
+    return len(over)
+
+
+def _store(found: Mapping[tuple[int, int, str], Count]) -> None:
+    if not found:
+        return
+    rows = [
+        (item_id, _moment(minute), answer, count.claims, count.units)
+        for (item_id, minute, answer), count in sorted(found.items())
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(UPSERT, [list(column) for column in zip(*rows, strict=True)])
+
+
+# -- Reading ----------------------------------------------------------------------
+
+
+def of_items(item_ids: Collection[int], *, now: datetime) -> dict[int, Demand]:
+    """The demand for each item so far, with what no tick has stored yet.
+
+    When the queue's server does not answer, what is stored, and no rate.
+    """
+    demands = {item_id: Demand() for item_id in item_ids}
+    try:
+        minutes = _minutes()
+        parts = {k: n for k, n in _parts(minutes).items() if k[0] in demands}
+    except RedisError as error:
+        logger.warning("claims that are not stored yet are not shown: %s", error)
+        minutes, parts = [], {}
+    else:
+        for item_id, demand in demands.items():
+            demand.per_second = _rate(item_id, parts, now)
+    moments = [_moment(minute) for minute in minutes]
+    rows = ClaimCount.objects.filter(item__in=demands).order_by()
+    totals = rows.exclude(minute__in=moments).values_list("item", "answer")
+    for item_id, answer, *numbers in totals.annotate(Sum("claims"), Sum("units")):
+        demands[item_id].add(answer, Count(*numbers))
+    newest = _by_minute(parts)
+    for row in rows.filter(minute__in=moments):
+        key = (row.item_id, _minute_of(row.minute), row.answer)
+        stored = Count(row.claims, row.units)
+        newest[key] = max(stored, newest.get(key, stored), key=lambda n: n.claims)
+    for (item_id, _minute, answer), count in newest.items():
+        demands[item_id].add(answer, count)
+    return demands
+
+
+def busiest_minutes(item_ids: Collection[int]) -> dict[int, int]:
+    """The most claims that were made for an item in one minute, of those stored."""
+    rows = ClaimCount.objects.filter(item__in=item_ids).order_by()
+    found: dict[int, int] = {}
+    by_minute = rows.values_list("item", "minute").annotate(Sum("claims"))
+    for item_id, _minute, claims in by_minute.iterator():
+        found[item_id] = max(claims, found.get(item_id, 0))
+    return found
+
+
+def _rate(item_id: int, parts: Mapping[PartKey, Count], now: datetime) -> float:
+    """Claims per second, over this part of a minute and the one before."""
+    at = now.timestamp()
+    this = int(at // PART)
+    claims = sum(
+        count.claims
+        for (item, minute, _answer, part), count in parts.items()
+        if item == item_id and minute * PARTS + part in (this, this - 1)
+    )
+    return claims / (PART + at % PART)
+
+
+# -- The queue's server -----------------------------------------------------------
+
+
+def _minutes() -> list[int]:
+    """The minutes of which something is counted here, oldest first."""
+    return sorted(int(text) for text in cast(set[str], _client().smembers(MINUTES)))
+
+
+def _parts(minutes: Sequence[int]) -> dict[PartKey, Count]:
+    pipeline = _client().pipeline(transaction=False)
+    for minute in minutes:
+        pipeline.hgetall(_key(minute))
+    found: dict[PartKey, Count] = defaultdict(Count)
+    for minute, row in zip(minutes, pipeline.execute(), strict=True):
+        for name, number in row.items():
+            item_id, answer, part, what = name.split(":")
+            count = found[int(item_id), minute, answer, int(part)]
+            setattr(count, what, int(number))
+    return found
+
+
+def _by_minute(parts: Mapping[PartKey, Count]) -> dict[tuple[int, int, str], Count]:
+    found: dict[tuple[int, int, str], Count] = defaultdict(Count)
+    for (item_id, minute, answer, _part), count in parts.items():
+        found[item_id, minute, answer].add(count)
+    return found
+
+
+def _key(minute: int) -> str:
+    return f"demand:{minute}"
+
+
+def _minute_of(moment: datetime) -> int:
+    return int(moment.timestamp() // 60)
+
+
+def _moment(minute: int) -> datetime:
+    return datetime.fromtimestamp(minute * 60, UTC)
+
+
+def _client() -> redis.Redis:
+    """One connection per thread and process, which is never waited for long."""
+    owner = (os.getpid(), settings.QUEUE_REDIS_URL)
+    if getattr(_local, "owner", None) != owner:
+        _local.client = redis.Redis.from_url(
+            settings.QUEUE_REDIS_URL,
+            decode_responses=True,
+            single_connection_client=True,
+            socket_timeout=PATIENCE,
+            socket_connect_timeout=PATIENCE,
+            retry=Retry(NoBackoff(), 0),  # a repeated count would be two
+        )
+        _local.owner = owner
+    return _local.client  # type: ignore[no-any-return]

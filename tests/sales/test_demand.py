@@ -1,0 +1,242 @@
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+import redis
+from django.conf import settings
+from django.utils import timezone
+
+from sales import counters, demand, flash
+from sales.counters import ClaimRefused, NotLoaded
+from sales.demand import Count
+from sales.models import ClaimAnswer, ClaimCount
+from tests.factories import make_item, make_loaded_item, make_product
+from tests.threads import run_at_once
+
+pytestmark = [pytest.mark.django_db, pytest.mark.redis]
+
+NOON = datetime(2026, 12, 12, 12, 0, tzinfo=UTC)
+LATER = NOON + timedelta(minutes=1)
+
+
+@pytest.fixture(autouse=True)
+def queue_redis(sale_redis):
+    client = redis.Redis.from_url(settings.QUEUE_REDIS_URL, decode_responses=True)
+    client.delete(demand.MINUTES, demand._key(demand._minute_of(NOON)))
+    yield client
+    for minute in client.smembers(demand.MINUTES):
+        client.delete(demand._key(int(minute)))
+    client.delete(demand.MINUTES)
+    client.close()
+
+
+def note(item, answer="sold_out", *, units=1, at=NOON):
+    demand.note(item.pk, answer, units=units, now=at.timestamp())
+
+
+def now_of(item, now=NOON):
+    return demand.of_items([item.pk], now=now)[item.pk]
+
+
+def stored():
+    rows = ClaimCount.objects.values_list("answer", "claims", "units")
+    return sorted(rows)
+
+
+def claim(item, quantity=1, order_id=None, buyer="g:1"):
+    return flash.claim(
+        item.pk, order_id=order_id or uuid4(), buyer=buyer, quantity=quantity
+    )
+
+
+def test_each_answer_to_a_claim_is_counted():
+    item = make_loaded_item(product=make_product(on_hand=3), units=3, limit=2)
+    claim(item, 2)
+    with pytest.raises(ClaimRefused, match="limit_reached"):
+        claim(item, 1)
+    with pytest.raises(ClaimRefused, match="all_held"):
+        claim(item, 2, buyer="g:2")
+
+    found = now_of(item, timezone.now())
+
+    assert found.answers == {
+        "admitted": Count(1, 2),
+        "limit_reached": Count(1, 1),
+        "all_held": Count(1, 2),
+    }
+    assert (found.claims, found.admitted, found.refused) == (3, 1, 2)
+    assert (found.unmet, found.over_limit) == (2, 1)
+
+
+def test_a_repeat_is_no_new_wish():
+    item = make_loaded_item(units=3)
+    order_id = uuid4()
+
+    claim(item, order_id=order_id)
+    claim(item, order_id=order_id)
+
+    assert now_of(item, timezone.now()).claims == 1
+
+
+def test_claims_nobody_could_decide_are_counted():
+    item = make_loaded_item(units=3)
+    counters.flush_scripts()
+
+    with pytest.raises(NotLoaded):
+        claim(item)
+
+    assert now_of(item, timezone.now()).answers == {"not_loaded": Count(1, 1)}
+
+
+def test_counting_needs_no_query(django_assert_num_queries):
+    item = make_loaded_item(units=1)
+    claim(item)  # learns the item's epoch
+
+    with django_assert_num_queries(0), pytest.raises(ClaimRefused):
+        claim(item, buyer="g:2")
+
+
+def test_a_queue_server_that_is_away_disturbs_no_claim(settings, monkeypatch):
+    monkeypatch.setattr(demand, "_resumes_at", 0.0)
+    item = make_loaded_item(units=3)
+    settings.QUEUE_REDIS_URL = "unix:///nowhere/redis.sock"
+
+    claim(item)
+    with pytest.raises(ClaimRefused, match=r"sold_out|all_held"):
+        claim(item, 3)
+
+    assert demand._resumes_at > 0
+    assert now_of(item, timezone.now()).per_second is None
+
+
+def test_after_a_failure_it_is_not_tried_for_a_while(settings, monkeypatch):
+    asked = []
+    monkeypatch.setattr(demand, "_resumes_at", 0.0)
+
+    def away():
+        asked.append(1)
+        raise redis.ConnectionError
+
+    monkeypatch.setattr(demand, "_client", away)
+
+    for _ in range(3):
+        demand.note(1, "sold_out", units=1)
+
+    assert len(asked) == 1
+
+
+def test_a_minute_is_stored_once_it_is_over():
+    item = make_item()
+    note(item, units=2)
+    note(item, units=3, at=NOON + timedelta(seconds=59))
+
+    assert demand.fold(NOON + timedelta(seconds=59)) == 0
+    assert stored() == []
+    demand.fold(LATER)
+
+    assert stored() == [("sold_out", 2, 5)]
+
+
+def test_folding_again_changes_nothing():
+    item = make_item()
+    note(item)
+
+    for minute in range(1, 30):
+        demand.fold(NOON + timedelta(minutes=minute))
+
+    assert stored() == [("sold_out", 1, 1)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_store_a_minute_once():
+    item = make_item()
+    for answer in ("sold_out", "all_held", "paused"):
+        note(item, answer)
+
+    run_at_once(lambda _: demand.fold(LATER), range(4))
+
+    assert stored() == [("all_held", 1, 1), ("paused", 1, 1), ("sold_out", 1, 1)]
+
+
+def test_a_late_claim_is_added_to_its_minute():
+    item = make_item()
+    note(item)
+    demand.fold(LATER)
+    note(item)
+
+    demand.fold(LATER + timedelta(minutes=1))
+
+    assert stored() == [("sold_out", 2, 2)]
+
+
+def test_what_is_stored_is_dropped_after_a_while(queue_redis):
+    item = make_item()
+    note(item)
+
+    demand.fold(LATER)
+    assert queue_redis.exists(demand._key(demand._minute_of(NOON)))
+    demand.fold(NOON + demand.KEPT + timedelta(minutes=1))
+
+    assert not queue_redis.exists(demand._key(demand._minute_of(NOON)))
+    assert not queue_redis.exists(demand.MINUTES)
+    assert stored() == [("sold_out", 1, 1)]
+
+
+def test_a_lost_queue_server_takes_nothing_that_is_stored(queue_redis):
+    item = make_item()
+    note(item, units=5)
+    demand.fold(LATER)
+    queue_redis.delete(demand._key(demand._minute_of(NOON)))
+    note(item, units=1)
+
+    demand.fold(LATER)
+
+    assert stored() == [("sold_out", 1, 5)]
+
+
+def test_counts_of_an_item_that_is_gone_stop_nothing():
+    item = make_item()
+    demand.note(item.pk + 1000, "sold_out", units=1, now=NOON.timestamp())
+    note(item)
+
+    demand.fold(LATER)
+
+    assert stored() == [("sold_out", 1, 1)]
+
+
+def test_live_figures_count_each_claim_once_whether_stored_or_not():
+    item = make_item()
+    note(item)
+    note(item, at=LATER)
+    expected = {"sold_out": Count(2, 2)}
+    assert now_of(item, LATER).answers == expected
+
+    for minutes in (1, 2, 30):
+        demand.fold(NOON + timedelta(minutes=minutes))
+        assert now_of(item, LATER).answers == expected
+
+
+def test_the_rate_is_of_the_last_seconds():
+    item = make_item()
+    for _ in range(30):
+        note(item, at=NOON + timedelta(seconds=12))
+    note(item, at=NOON)
+
+    assert now_of(item, NOON + timedelta(seconds=15)).per_second == 31 / 15
+    assert now_of(item, NOON + timedelta(seconds=20)).per_second == 3
+    assert now_of(item, NOON + timedelta(seconds=45)).per_second == 0
+
+
+def test_the_busiest_minute_counts_all_answers():
+    item = make_item()
+    for at, answer in ((NOON, "sold_out"), (NOON, "admitted"), (LATER, "sold_out")):
+        note(item, answer, at=at)
+    demand.fold(LATER + timedelta(minutes=1))
+
+    assert demand.busiest_minutes([item.pk]) == {item.pk: 2}
+
+
+def test_every_refusal_of_the_script_has_a_word_for_people():
+    codes = {counters.REFUSALS[code] for code in counters.REFUSALS}
+
+    assert codes <= set(ClaimAnswer.values)
