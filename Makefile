@@ -9,7 +9,8 @@ TEMPLATES := $(wildcard templates)
 PRODUCTION := DEBUG=off SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_hex(50))') \
 	ALLOWED_HOSTS=shop.example.com SITE_URL=https://shop.example.com \
 	DATABASE_URL=postgresql://shop@db/shop SALE_REDIS_URL=redis://sale:6379/0 \
-	QUEUE_REDIS_URL=redis://queue:6379/0 CACHE_REDIS_URL=redis://queue:6379/1
+	QUEUE_REDIS_URL=redis://queue:6379/0 CACHE_REDIS_URL=redis://queue:6379/1 \
+	STRIPE_SECRET_KEY=sk_live_x STRIPE_WEBHOOK_SECRET=whsec_x
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run worker cron test faults bench check lint format css types contracts \

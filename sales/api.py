@@ -9,14 +9,14 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
-from ninja import Body, Header, P, Path, Router, Status
+from ninja import Body, Header, P, Path, Query, Router, Status
 
 from catalog import stock
-from catalog.api import product_of
+from catalog.api import page_of, product_of
 from catalog.callers import NOBODY, Caller, Token, caller_of
 from catalog.models import Product
 from catalog.problems import Problem, declared, not_found
-from catalog.schemas import Sku
+from catalog.schemas import ListOut, PageQuery, Sku
 from sales import (
     accounts,
     carts,
@@ -60,6 +60,7 @@ from sales.schemas import (
 )
 
 router = Router()
+PAGE = 20
 
 
 # -- Accounts and tokens -----------------------------------------------------------
@@ -253,6 +254,27 @@ def place_order(
         raise _mismatch() from error
     carts.clear(cart)
     return Status(201, order_out(order))
+
+
+@router.get(
+    "/orders",
+    url_name="orders",
+    auth=Token(required=True),
+    tags=["Orders"],
+    response={200: ListOut[OrderOut], **declared(422)},
+)
+def list_orders(request: HttpRequest, filters: Query[PageQuery]) -> dict[str, Any]:
+    """The orders of your account, newest first; a guest's are read by their ids.
+
+    A flash order is listed a moment after its claim. Codes: `bad_cursor`.
+    """
+    own = (
+        Order.objects.filter(user=caller_of(request).user_id, user__isnull=False)
+        .select_related("flash_item")
+        .prefetch_related("lines")
+    )
+    page = page_of(own, by="-created_at", cursor=filters.cursor, size=PAGE)
+    return {"items": [order_out(order) for order in page.items], "next": page.next}
 
 
 @router.get(

@@ -16,7 +16,17 @@ from catalog.api import page_of, product_of, unknown_sku
 from catalog.callers import Token, caller_of, staff_of
 from catalog.problems import Problem, declared, not_found
 from catalog.schemas import ListOut
-from sales import audit, contacts, display, flash, offers, planning, recovery, sync
+from sales import (
+    audit,
+    contacts,
+    display,
+    flash,
+    offers,
+    planning,
+    recovery,
+    sync,
+    tags,
+)
 from sales.counters import ClaimRefused
 from sales.flash import Live, Preloaded
 from sales.models import FlashSale, FlashSaleItem, OrderState, SaleState
@@ -200,7 +210,7 @@ def claim(
             quantity=body.quantity,
         )
     except ClaimRefused as refused:
-        raise _refused(refused) from refused
+        raise _refused(refused, item_id) from refused
     if body.email:
         contacts.remember(idempotency_key, body.email)
     return Status(
@@ -233,9 +243,12 @@ def _item_of(sale_id: int, sku: str) -> int:
     return item
 
 
-def _refused(refused: ClaimRefused) -> Problem:
+def _refused(refused: ClaimRefused, item_id: int) -> Problem:
     extra: dict[str, Any] = {"left": refused.left}
-    if refused.code == "limit_reached":
+    if refused.code == "all_held":
+        tag = tags.read([item_id]).get(item_id)
+        extra["next_hold_at"] = tag.next_hold_at if tag else None
+    elif refused.code == "limit_reached":
         extra = {"still_allowed": refused.detail}
     elif refused.code == "not_started":
         extra = {"opens_at": sync.moment(refused.detail)}

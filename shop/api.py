@@ -269,18 +269,22 @@ def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
     return problems.answer(problems.not_found(_("There is nothing here.")))
 
 
-class ProblemMiddleware:
-    """Turns what Django itself answers under /api/ into problem+json, also a crash."""
+class ApiMiddleware:
+    """Under /api/: HEAD asks like GET, and each error is problem+json, also a crash."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not request.path_info.startswith("/api/"):
+            return self.get_response(request)
+        method = request.method
+        if method == "HEAD":  # the server leaves the body out
+            request.method = "GET"
         response = self.get_response(request)
-        if (
-            response.status_code < 400
-            or not request.path_info.startswith("/api/")
-            or response.get("Content-Type", "").startswith(problems.MEDIA_TYPE)
+        request.method = method
+        if response.status_code < 400 or response.get("Content-Type", "").startswith(
+            problems.MEDIA_TYPE
         ):
             return response
         return _converted(response)

@@ -220,7 +220,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "shop.api.ProblemMiddleware",
+    "shop.api.ApiMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "shop.middleware.PolicyMiddleware",

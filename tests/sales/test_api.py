@@ -428,6 +428,29 @@ def test_somebody_elses_cart_cannot_be_ordered():
     assert code(as_user().post("/orders", body, key=uuid4())) == (404, "not_found")
 
 
+def test_an_account_reads_its_own_orders_newest_first_by_cursor(monkeypatch):
+    monkeypatch.setattr("sales.api.PAGE", 2)
+    product, user = make_product(), make_user()
+    made = [order_of(as_user(user), (product, 1)).json()["id"] for _ in range(3)]
+    order_of(as_user(), (product, 1))
+
+    first = as_user(user).get("/orders").json()
+    rest = as_user(user).get(f"/orders?cursor={first['next']}").json()
+
+    assert [row["id"] for row in first["items"] + rest["items"]] == made[::-1]
+    assert rest["next"] is None
+    assert first["items"][0]["lines"][0]["sku"] == product.sku
+
+
+def test_a_list_of_orders_needs_a_token_and_a_guest_has_none():
+    guest = as_guest()
+    order_of(guest, (make_product(), 1))
+
+    assert code(Api().get("/orders")) == (401, "unauthorized")
+    assert guest.get("/orders").json() == {"items": [], "next": None}
+    assert code(as_user().get("/orders?cursor=x")) == (422, "bad_cursor")
+
+
 def test_an_order_is_seen_by_its_buyer_and_by_staff_who_may():
     product = make_product()
     user = make_user()

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django_rq import get_queue
 
 from catalog.models import Stock
-from sales import checkout, counters, flash, sync
+from sales import checkout, counters, flash, sync, tags
 from sales.models import FlashSale, FlashSaleItem, Order, OrderState
 from tests.api import Api, as_guest, as_staff, as_user, code
 from tests.factories import (
@@ -94,6 +94,18 @@ def test_all_held_means_that_units_may_come_back():
     claim(item)
 
     assert code(claim(item)) == (409, "all_held")
+
+
+def test_all_held_says_when_the_next_hold_ends():
+    item = make_loaded_item(units=1)
+    held = claim(item)
+    sync.drain(item.pk)
+    tags.write()
+
+    refused = claim(item)
+
+    assert code(refused) == (409, "all_held")
+    assert refused.json()["next_hold_at"] == held.json()["expires_at"]
 
 
 def test_a_buyer_over_the_limit_is_told_what_is_still_allowed():

@@ -43,6 +43,15 @@ def test_a_wrong_method_is_a_problem_and_names_the_right_ones(method, path, allo
     assert set(answer["Allow"].split(", ")) == allowed
 
 
+def test_head_answers_like_get_without_a_body():
+    shown, asked = Api().get("/products"), Api().call("HEAD", "/products")
+
+    assert (asked.status_code, asked.content) == (200, b"")
+    assert asked["ETag"] == shown["ETag"]
+    assert asked["Content-Length"] == str(len(shown.content))
+    assert Api().call("HEAD", "/tokens").status_code == 405
+
+
 @pytest.mark.parametrize(
     "body",
     [
