@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from catalog.models import Stock
 from sales import checkout, counters, flash, orders, recovery, sync
-from sales.checkout import Pending
+from sales.checkout import Pending, following
 from sales.counters import ClaimRefused, NotLoaded
 from sales.models import FlashSaleItem, ItemState, Order, Payment
 from sales.orders import NotPossible
@@ -447,14 +447,14 @@ class TestFollowing:
         for order_id in (bad, good):
             payment = checkout.begin_payment(order_id)
             Payment.objects.filter(pk=payment.pk).update(state="paid")
-        original = checkout._take
+        original = following._take
 
         def take(order, payment):
             if order.pk == bad:
                 raise RuntimeError("a test")
             return original(order, payment)
 
-        monkeypatch.setattr(checkout, "_take", take)
+        monkeypatch.setattr(following, "_take", take)
         checkout.follow_payments(timezone.now())
         assert state_of(good) == "paid"
         assert state_of(bad) == "paying"

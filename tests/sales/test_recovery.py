@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from catalog.models import Stock
 from sales import adjustments, checkout, counters, flash, recovery, sync
+from sales.checkout import refunding
 from sales.models import FlashSale, FlashSaleItem, ItemState, Order, Payment
 from tests.factories import make_item, make_loaded_item, make_product
 from tests.faults import invariants
@@ -442,7 +443,7 @@ class TestPayments:
         payment = pay(order_id)
         sync.drain(item.pk)
         counters.refund(item.pk, epoch=1, order_id=order_id, restock=True)
-        checkout._send_back(payment)
+        refunding.send_back(payment)
         lose(sale_redis)
         recovery.open_fence()
         assert state_of(order_id) == "refunded"

@@ -6,6 +6,7 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from sales import checkout, counters, flash, jobs, sync, tags
+from sales.checkout import changing
 from sales.models import FlashSale, FlashSaleItem, Order
 from tests.factories import make_item, make_loaded_item, make_product, make_sale
 
@@ -492,7 +493,7 @@ def test_a_change_lost_in_between_says_what_is_left(
         release(order_id)
         flash.claim(item.pk, order_id=uuid4(), buyer="quick", quantity=takes)
 
-    monkeypatch.setattr(checkout, "cancel", release_and_lose)
+    monkeypatch.setattr(changing, "cancel", release_and_lose)
 
     response = claim(client, item, quantity=2, instead_of=held, htmx=True)
 

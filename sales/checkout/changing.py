@@ -1,0 +1,104 @@
+"""An unpaid order given back, held again, or changed into another quantity."""
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from django.utils.translation import gettext as _
+
+from sales import counters, flash, orders
+from sales.checkout import finding
+from sales.counters import ClaimRefused, Code, StepRefused
+from sales.models import Order, OrderState
+from sales.orders import NotPossible
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+
+def cancel(order_id: UUID, *, actor: "User | None" = None) -> None:
+    """Give an unpaid order's units back at once. Safe to repeat.
+
+    Raises NotPossible once payment has begun.
+    """
+    order = Order.objects.filter(pk=order_id).first()
+    if order is not None and not order.is_flash:
+        orders.cancel(order_id, actor=actor)
+        return
+    item, claim_id = finding.claim_of(order_id, order)
+    try:
+        counters.release(
+            item.pk, epoch=item.epoch, order_id=claim_id, reason="cancelled"
+        )
+    except StepRefused as error:
+        if error.code is Code.UNKNOWN:
+            raise Order.DoesNotExist(order_id) from error
+        raise NotPossible(
+            _("Payment has begun; this order can be refunded, not cancelled.")
+        ) from error
+    finding.note(item, claim_id, OrderState.CANCELLED)
+
+
+def claim_again(order_id: UUID) -> counters.Admitted:
+    """Hold the units of an expired or cancelled flash order once more.
+
+    Raises ClaimRefused with its code, NotPossible for a refunded order.
+    """
+    item, claim_id = finding.claim_of(
+        order_id, Order.objects.filter(pk=order_id).first()
+    )
+    try:
+        admitted = counters.reclaim(
+            item.pk, epoch=item.epoch, order_id=claim_id, target="held"
+        )
+    except StepRefused as error:
+        raise NotPossible(_("This order cannot be held again.")) from error
+    finding.note(item, claim_id, OrderState.HELD)
+    return admitted
+
+
+class NotChanged(Exception):
+    """A claim could not be changed; `is_kept` says whether the old one still holds."""
+
+    def __init__(self, refusal: ClaimRefused, *, is_kept: bool) -> None:
+        self.refusal = refusal
+        self.is_kept = is_kept
+        super().__init__(refusal.code)
+
+
+def change_claim(
+    item_id: int, old_id: UUID, *, order_id: UUID, buyer: str, quantity: int
+) -> counters.Admitted:
+    """Give an unpaid claim back and claim another quantity under a new order id.
+
+    What cannot succeed is refused before anything is given back. In between, somebody
+    else may take the units: then the old claim is held again if that is possible.
+    Raises NotChanged, NotPossible once payment has begun, NotLoaded or Unsure.
+    """
+    _refuse_hopeless(item_id, old_id, quantity)
+    cancel(old_id)
+    try:
+        return flash.claim(item_id, order_id=order_id, buyer=buyer, quantity=quantity)
+    except ClaimRefused as refusal:
+        try:
+            claim_again(old_id)
+        except (ClaimRefused, NotPossible):
+            raise NotChanged(refusal, is_kept=False) from refusal
+        raise NotChanged(refusal, is_kept=True) from refusal
+
+
+def _refuse_hopeless(item_id: int, old_id: UUID, quantity: int) -> None:
+    """Raise NotChanged if the item cannot give that many, the old claim's included."""
+    live = flash.live([item_id]).get(item_id)
+    old = counters.find(item_id, old_id)
+    if live is None or old is None or old.state != OrderState.HELD:
+        return
+    most = live.sellable + old.quantity
+    refusal = None
+    if live.state not in ("open", "all_held", "sold_out"):
+        refusal = ClaimRefused(live.state)
+    elif quantity > live.limit:
+        refusal = ClaimRefused("limit_reached", live.limit - old.quantity)
+    elif quantity > most:
+        refusal = ClaimRefused("sold_out", most)
+    if refusal is not None:
+        raise NotChanged(refusal, is_kept=True)
