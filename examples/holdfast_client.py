@@ -208,6 +208,10 @@ class Holdfast:
         body = {"cart_id": cart_id, "email": email}
         return self.post("/orders", body, key=key)  # type: ignore[no-any-return]
 
+    def orders(self) -> Iterator[Order]:
+        """The orders of the account, newest first."""
+        return self._all("/orders", {})
+
     def order(self, order_id: str) -> Order:
         return self.get(f"/orders/{order_id}")  # type: ignore[no-any-return]
 
