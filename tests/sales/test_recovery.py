@@ -10,6 +10,7 @@ from django.utils import timezone
 from catalog.models import Stock
 from sales import adjustments, checkout, counters, flash, recovery, sync
 from sales.checkout import refunding
+from sales.flash import preloading
 from sales.models import FlashSale, FlashSaleItem, ItemState, Order, Payment
 from tests.factories import make_item, make_loaded_item, make_product
 from tests.faults import invariants
@@ -257,7 +258,7 @@ class TestRebuild:
 
     def test_an_item_that_never_reached_redis_is_made(self, sale_redis):
         item = make_item(units=4)
-        flash._allocate(item.pk)
+        preloading._allocate(item.pk)
         (outcome,) = recovery.heal()
         assert outcome.rebuilt
         assert numbers(item) == (4, 0, 0, 0)
