@@ -401,7 +401,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": SHOP_NAME,
     "SITE_SUBHEADER": _("Stock desk"),
     "SITE_URL": "/",
-    "SITE_SYMBOL": "inventory_2",
+    "SITE_ICON": lambda request: static("img/logo.svg"),
     "SITE_FAVICONS": [
         {
             "rel": "icon",
@@ -409,6 +409,21 @@ UNFOLD: dict[str, Any] = {
             "href": lambda request: static("img/logo.svg"),
         },
     ],
+    "COLORS": {
+        "primary": {  # the shop's green, as in assets/shop.css
+            "50": "#effaf6",
+            "100": "#dcefe7",
+            "200": "#b8ded0",
+            "300": "#8bcab5",
+            "400": "#5ab89b",
+            "500": "#2a8f76",
+            "600": "#0b6b55",
+            "700": "#0b5d4b",
+            "800": "#084738",
+            "900": "#063a2e",
+            "950": "#03211a",
+        },
+    },
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": True,
     "DASHBOARD_CALLBACK": "sales.merchant_views.dashboard",

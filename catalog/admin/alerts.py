@@ -39,6 +39,9 @@ class SeenFilter(DropdownFilter):  # type: ignore[misc]
 class AlertAdmin(LedgerAdmin):
     """Alerts stay until somebody has seen them."""
 
+    empty_text = gettext_lazy(
+        "No alerts: nothing is low, nothing is out, and every number holds."
+    )
     list_display = (
         moment("created_at", gettext_lazy("When")),
         "what",
@@ -105,6 +108,9 @@ class AlertRuleForm(forms.ModelForm):  # type: ignore[type-arg]
 class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
     """Who gets a mail for what; every alert is shown in the dashboard anyway."""
 
+    empty_text = gettext_lazy(
+        "A rule says which alert is mailed to whom. Alerts are kept here in any case."
+    )
     form = AlertRuleForm
     list_display = ("what", "scope", "emails", "is_digest", "is_active")
     list_filter = (("kind", ChoicesDropdownFilter), "is_active")

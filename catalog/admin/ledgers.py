@@ -68,6 +68,9 @@ class LedgerAdmin(ModelAdmin):  # type: ignore[misc]
 
 @admin.register(StockMovement)
 class StockMovementAdmin(LedgerAdmin):
+    empty_text = gettext_lazy(
+        "Each change of a quantity is written here: a count, an order, an import."
+    )
     list_display = (
         moment("created_at", gettext_lazy("When")),
         "product",
@@ -97,6 +100,9 @@ class StockMovementAdmin(LedgerAdmin):
 
 @admin.register(StatusChange)
 class StatusChangeAdmin(LedgerAdmin):
+    empty_text = gettext_lazy(
+        "A product that turns low, out of stock or back in stock is written here."
+    )
     list_display = (
         moment("created_at", gettext_lazy("When")),
         "product",
@@ -149,6 +155,10 @@ def level_change(name: str, description: Any) -> Any:
 class ThresholdChangeAdmin(LedgerAdmin):
     """Changes of levels; those made together are undone together."""
 
+    empty_text = gettext_lazy(
+        "Changes of many levels at once are written here, each with its undo. "
+        "Begin with a selection in the stock desk."
+    )
     list_display = (
         moment("created_at", gettext_lazy("When")),
         "product",

@@ -47,6 +47,10 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
 class WebhookEndpointAdmin(ModelAdmin):  # type: ignore[misc]
     """Where another system hears of events, signed with the endpoint's secret."""
 
+    empty_text = gettext_lazy(
+        "An endpoint is an address of another system; it is told of stock, "
+        "orders and sales as they change."
+    )
     form = EndpointForm
     formfield_overrides = {models.URLField: {"assume_scheme": "https"}}
     list_display = ("url", "events", "is_active")
@@ -100,6 +104,10 @@ class WebhookEndpointAdmin(ModelAdmin):  # type: ignore[misc]
 class WebhookDeliveryAdmin(LedgerAdmin):
     """Each event on its way to an endpoint, and what came back."""
 
+    empty_text = gettext_lazy(
+        "What is sent to webhook endpoints is written here, with its answers "
+        "and repeats."
+    )
     list_display = (
         "event",
         "endpoint",

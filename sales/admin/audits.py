@@ -18,6 +18,10 @@ from sales.models import AuditRun
 class AuditRunAdmin(LedgerAdmin):
     """What the audit found, a run a row; the newest first."""
 
+    empty_text = gettext_lazy(
+        "The audit runs every minute while the schedule runs. Start it at once "
+        "with manage.py audit_stock."
+    )
     list_display = (
         moment("created_at", gettext_lazy("When")),
         "outcome",

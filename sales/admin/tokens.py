@@ -58,6 +58,10 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]
 class ApiTokenAdmin(ModelAdmin):  # type: ignore[misc]
     """Tokens, the newest first. A new one is shown once, right after it was made."""
 
+    empty_text = gettext_lazy(
+        "A token lets another system use the API in your name, with as few "
+        "permissions as it needs."
+    )
     list_display = (
         "hint",
         "name",
