@@ -162,6 +162,15 @@ def latest() -> AuditRun | None:
     return AuditRun.objects.order_by("-pk").first()
 
 
+def verdict_on(run: AuditRun, item_ids: Collection[int]) -> Verdict:
+    """What a run found of these items alone; unknown if it did not look at them."""
+    wanted = set(item_ids)
+    found = [f["holds"] for f in run.result["findings"] if wanted & {*f["item_ids"]}]
+    if False in found:
+        return Verdict.DRIFT
+    return Verdict.HOLDS if found and None not in found else Verdict.UNKNOWN
+
+
 @transaction.atomic
 def pause_item(item_id: int, why: str) -> bool:
     """Stop an item that is in doubt; return whether that was needed.

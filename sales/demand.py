@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -19,7 +19,7 @@ from typing import cast
 import redis
 from django.conf import settings
 from django.db import connection
-from django.db.models import Sum
+from django.db.models import Case, DateTimeField, F, Sum, When
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
@@ -199,19 +199,26 @@ def of_items(item_ids: Collection[int], *, now: datetime) -> dict[int, Demand]:
     else:
         for item_id, demand in demands.items():
             demand.per_second = _rate(item_id, parts, now)
-    moments = [_moment(minute) for minute in minutes]
-    rows = ClaimCount.objects.filter(item__in=demands).order_by()
-    totals = rows.exclude(minute__in=moments).values_list("item", "answer")
-    for item_id, answer, *numbers in totals.annotate(Sum("claims"), Sum("units")):
-        demands[item_id].add(answer, Count(*numbers))
     newest = _by_minute(parts)
-    for row in rows.filter(minute__in=moments):
-        key = (row.item_id, _minute_of(row.minute), row.answer)
-        stored = Count(row.claims, row.units)
-        newest[key] = max(stored, newest.get(key, stored), key=lambda n: n.claims)
+    for item_id, answer, minute, count in _stored(demands, minutes):
+        if minute is None:
+            demands[item_id].add(answer, count)
+        elif count.claims > newest[item_id, minute, answer].claims:
+            newest[item_id, minute, answer] = count
     for (item_id, _minute, answer), count in newest.items():
         demands[item_id].add(answer, count)
     return demands
+
+
+def together(demands: Iterable[Demand]) -> Demand:
+    """The demand for several items as one."""
+    found = Demand()
+    for demand in demands:
+        for answer, count in demand.answers.items():
+            found.add(answer, count)
+        if demand.per_second is not None:
+            found.per_second = (found.per_second or 0.0) + demand.per_second
+    return found
 
 
 def busiest_minutes(item_ids: Collection[int]) -> dict[int, int]:
@@ -222,6 +229,22 @@ def busiest_minutes(item_ids: Collection[int]) -> dict[int, int]:
     for item_id, _minute, claims in by_minute.iterator():
         found[item_id] = max(claims, found.get(item_id, 0))
     return found
+
+
+def _stored(
+    item_ids: Collection[int], minutes: Sequence[int]
+) -> Iterator[tuple[int, str, int | None, Count]]:
+    """Stored counts by item and answer: the given minutes each, the others as one."""
+    among = When(minute__in=[_moment(minute) for minute in minutes], then=F("minute"))
+    rows = ClaimCount.objects.filter(item__in=item_ids).order_by()
+    grouped = rows.values_list(
+        "item", "answer", Case(among, output_field=DateTimeField())
+    )
+    for item_id, answer, moment, *numbers in grouped.annotate(
+        Sum("claims"), Sum("units")
+    ):
+        minute = None if moment is None else _minute_of(moment)
+        yield item_id, answer, minute, Count(*numbers)
 
 
 def _rate(item_id: int, parts: Mapping[PartKey, Count], now: datetime) -> float:
@@ -257,8 +280,10 @@ def _parts(minutes: Sequence[int]) -> dict[PartKey, Count]:
     return found
 
 
-def _by_minute(parts: Mapping[PartKey, Count]) -> dict[tuple[int, int, str], Count]:
-    found: dict[tuple[int, int, str], Count] = defaultdict(Count)
+def _by_minute(
+    parts: Mapping[PartKey, Count],
+) -> defaultdict[tuple[int, int, str], Count]:
+    found: defaultdict[tuple[int, int, str], Count] = defaultdict(Count)
     for (item_id, minute, answer, _part), count in parts.items():
         found[item_id, minute, answer].add(count)
     return found

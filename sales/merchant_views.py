@@ -17,7 +17,7 @@ from django.views.decorators.http import require_safe
 from catalog.columns import BADGES
 from catalog.models import Alert, Product, StatusChange, Stock
 from catalog.status import StockStatus
-from sales import audit, desk, jobs, preflight, report
+from sales import audit, demand, desk, jobs, preflight, report
 from sales.models import FlashSale, FlashSaleItem, ItemState, SaleState
 
 RECENT = 8
@@ -149,9 +149,34 @@ def live(request: HttpRequest, sale_id: int) -> HttpResponse:
         raise Http404(_("This sale is gone. Go back to the list of sales."))
     (now,) = found
     log = now.sale.transitions.select_related("actor", "item__product")
-    context = {"now": now, "transitions": log.order_by("-pk")[:10]}
+    context = {
+        "now": now,
+        "transitions": log.order_by("-pk")[:10],
+        **_pulse(now),
+    }
     status = STOP_POLLING if now.sale.state in STILL else 200
     return render(request, "merchant/_flash_live.html", context, status=status)
+
+
+def _pulse(now: desk.SaleNow) -> dict[str, Any]:
+    """How fast a sale goes, who is refused, how late the books are, and if it holds."""
+    at = timezone.now()
+    item_ids = [item.item.pk for item in now.items]
+    demands = demand.of_items(item_ids, now=at)
+    oldest = desk.oldest_unsynced([now])
+    run = audit.latest()
+    return {
+        "at": at,
+        "demand": demand.together(demands.values()),
+        "refusals": [
+            (item.item.product.name, kind, count)
+            for item in now.items
+            for kind, count in demands[item.item.pk].refusals
+        ],
+        "lag": max(0.0, (at - oldest).total_seconds()) if oldest else None,
+        "audit": run,
+        "verdict": audit.verdict_on(run, item_ids) if run else None,
+    }
 
 
 @require_safe

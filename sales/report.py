@@ -7,7 +7,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db.models import Sum
+from django.utils import timezone
 
+from sales import demand
+from sales.demand import Demand
 from sales.models import FlashEvent, FlashSale, FlashSaleItem, Order, OrderState
 
 STEPS = 60
@@ -20,10 +23,15 @@ COLUMNS = (
     "paid",
     "refunded",
     "expired_holds",
+    "refused_claims",
+    "unmet_units",
+    "limit_hits",
+    "busiest_minute",
     "sell_through",
     "oversold",
     "revenue",
     "sold_out_at",
+    "seconds_to_sell_out",
 )
 
 
@@ -41,6 +49,22 @@ class ItemReport:
     sold_out_at: datetime | None = None
     revenue: Decimal = Decimal(0)
     curve: list[int] = field(default_factory=list)
+    demand: Demand = field(default_factory=Demand)
+    busiest_minute: int = 0  # the most claims in one minute
+
+    @property
+    def refused_claims(self) -> int:
+        return self.demand.refused
+
+    @property
+    def unmet_units(self) -> int:
+        """Units wanted when none, or fewer, were left; a second try counts again."""
+        return self.demand.unmet
+
+    @property
+    def limit_hits(self) -> int:
+        """Claims for more than one buyer may have."""
+        return self.demand.over_limit
 
     @property
     def offered(self) -> int:
@@ -55,14 +79,23 @@ class ItemReport:
     @property
     def oversold(self) -> int:
         """Units promised beyond the allocation, by the counters beside it."""
-        item = self.item
-        return max(0, item.held + item.paying + item.paid - item.units)
+        return max(0, self.promised - self.item.units)
 
     @property
     def time_to_sell_out(self) -> timedelta | None:
         if self.sold_out_at is None:
             return None
         return self.sold_out_at - self.item.opens_at
+
+    @property
+    def seconds_to_sell_out(self) -> float | None:
+        taken = self.time_to_sell_out
+        return None if taken is None else round(taken.total_seconds(), 1)
+
+    @property
+    def promised(self) -> int:
+        """Units held, being paid and paid, by the counters beside the allocation."""
+        return self.item.held + self.item.paying + self.item.paid
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +115,11 @@ class SaleReport:
     def oversold(self) -> int:
         return sum(item.oversold for item in self.items)
 
+    @property
+    def demand(self) -> Demand:
+        """The demand for all of its products."""
+        return demand.together(item.demand for item in self.items)
+
 
 def lines(report: SaleReport) -> Iterator[list[str]]:
     """The report as rows of text: a header, then a row per product."""
@@ -90,12 +128,10 @@ def lines(report: SaleReport) -> Iterator[list[str]]:
         found = {
             "sku": item.item.product.sku,
             "units": item.item.units,
-            "sold_out_at": item.sold_out_at.isoformat() if item.sold_out_at else "",
+            "sold_out_at": item.sold_out_at and item.sold_out_at.isoformat(),
         }
-        yield [
-            str(found[name] if name in found else getattr(item, name))
-            for name in COLUMNS
-        ]
+        row = [found[n] if n in found else getattr(item, n) for n in COLUMNS]
+        yield ["" if value is None else str(value) for value in row]
 
 
 def of_sale(sale: FlashSale) -> SaleReport:
@@ -109,10 +145,15 @@ def of_sale(sale: FlashSale) -> SaleReport:
         .values_list("flash_item")
         .annotate(Sum("total"))
     )
+    item_ids = [item.pk for item in items]
+    demands = demand.of_items(item_ids, now=timezone.now())
+    busiest = demand.busiest_minutes(item_ids)
     reports = []
     for item in items:
         report = _fold(item, moments)
         report.revenue = revenues.get(item.pk, Decimal(0))
+        report.demand = demands[item.pk]
+        report.busiest_minute = busiest.get(item.pk, 0)
         reports.append(report)
     states = Order.objects.filter(flash_item__in=items).values_list("state", flat=True)
     counted = Counter(states.iterator())

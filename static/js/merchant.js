@@ -46,8 +46,17 @@
     });
   }
 
+  // Printing needs scripts, so its button comes with them.
+  function offerPrinting() {
+    document.querySelectorAll("[data-print]").forEach((button) => {
+      button.hidden = false;
+      button.addEventListener("click", () => window.print());
+    });
+  }
+
   const drawAll = (root) => root.querySelectorAll("canvas[data-bars]").forEach(draw);
   window.addEventListener("load", () => drawAll(document));
+  document.addEventListener("DOMContentLoaded", offerPrinting);
   // Behind Django's own start of these boxes, which waits in the same line.
   document.addEventListener("DOMContentLoaded", () => window.django?.jQuery?.(nameSearchBoxes));
   document.addEventListener("formset:added", () => setTimeout(nameSearchBoxes));

@@ -1,4 +1,5 @@
 import json
+import re
 from datetime import timedelta
 from decimal import Decimal
 from uuid import uuid4
@@ -344,18 +345,52 @@ def test_live_panel_without_redis_shows_the_last_sync_and_says_so(
 
 
 @pytest.mark.redis
+@pytest.mark.django_db(transaction=True)
+def test_live_panel_says_who_is_refused_how_fast_and_what_the_audit_says(
+    admin_client, sale_redis
+):
+    item = make_loaded_item(product=make_product("Clay pot", on_hand=2), units=2)
+    flash.claim(item.pk, order_id=uuid4(), buyer="g:1", quantity=2)
+    with pytest.raises(counters.ClaimRefused):
+        flash.claim(item.pk, order_id=uuid4(), buyer="g:2", quantity=2)
+    sync.drain(item.pk)
+    audit.run()
+
+    html = admin_client.get(sale_page(item.sale, "live")).content.decode()
+
+    assert 'data-figure="claims">2<' in html
+    assert "1 admitted, 1 refused" in html
+    assert "All held by others" in html
+    assert "Everything holds" in html
+    assert re.search(r'data-figure="per-second">\s*0\.[1-9]', html)
+
+
+@pytest.mark.redis
+@pytest.mark.django_db(transaction=True)
+def test_verdict_of_a_sale_is_of_its_own_items(sale_redis):
+    item, other = make_loaded_item(units=2), make_loaded_item(units=2)
+    counters.client().hincrby(counters.keys(other.pk)[0], "left", 1)
+
+    run = audit.run(pause=False)
+
+    assert audit.verdict_on(run, [item.pk]) == "holds"
+    assert audit.verdict_on(run, [other.pk]) == "drift"
+    assert audit.verdict_on(run, [item.pk + other.pk]) == "unknown"
+
+
+@pytest.mark.redis
 def test_live_panel_runs_the_same_queries_for_one_item_and_for_ten(
     admin_client, sale_redis, django_assert_num_queries
 ):
     item = make_item(units=1)
     admin_client.get(sale_page(item.sale, "live"))
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(7):
         admin_client.get(sale_page(item.sale, "live"))
     for _ in range(9):
         make_item(sale=item.sale, units=1)
     flash.preload(item.sale_id)
 
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(7):
         admin_client.get(sale_page(item.sale, "live"))
 
 

@@ -97,3 +97,18 @@ def test_lines_have_a_header_and_a_row_per_product(sale_redis):
     header, row = report.lines(report.of_sale(item.sale))
 
     assert dict(zip(header, row, strict=True))["sku"] == "POT"
+
+
+def test_report_says_what_was_refused(sale_redis):
+    item = make_loaded_item(product=make_product(on_hand=3), units=3, limit=2)
+    claim(item, quantity=2)
+    for quantity, buyer in ((2, "g:2"), (3, "g:3"), (1, "g:1")):
+        with pytest.raises(counters.ClaimRefused):
+            claim(item, buyer, quantity)
+    claim(item, "g:4")
+    item.refresh_from_db()
+
+    found = of(item)
+
+    assert (found.refused_claims, found.unmet_units, found.limit_hits) == (3, 5, 1)
+    assert found.claimed == found.promised == 3
