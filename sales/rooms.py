@@ -1,0 +1,191 @@
+"""Who is in a flash sale's waiting room: at which place, called, or let inside.
+
+It lives on the queue's server, beside the sale Redis, whose counters know units only.
+Losing it lets nobody in: people join again. Each call is one script, decided by that
+server's clock.
+"""
+
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import redis
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from sales.counters import NotLoaded
+
+KEPT = timedelta(hours=1)  # how long a room is kept after its sale has closed
+PARTS = ("waiting", "called", "inside", "meta")
+VISIT = Path(__file__).parent / "lua" / "waiting_room" / "visit.lua"
+NEVER = datetime.fromtimestamp(0, UTC)
+
+_text = VISIT.read_text(encoding="utf-8")
+_local = threading.local()
+
+
+class RoomAway(NotLoaded):
+    """The server that keeps the room does not answer: nobody is let in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A visitor's place at one moment of the server's clock.
+
+    `state` is "outside", "early" (joined, the sale is not open yet), "waiting" or
+    "inside".
+    """
+
+    state: str
+    now: datetime
+    ahead: int = 0
+    until: datetime | None = None
+    estimate: timedelta | None = None
+
+    @property
+    def is_inside(self) -> bool:
+        return self.state == "inside"
+
+    @property
+    def place(self) -> int | None:
+        """Counted from 1; before the sale opens nobody has one yet."""
+        return self.ahead + 1 if self.state == "waiting" else None
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """How many people a waiting room holds now."""
+
+    waiting: int
+    called: int
+    inside: int
+
+
+def visit(
+    sale_id: int,
+    visitor: str,
+    *,
+    allowance: int,
+    opens_at: datetime,
+    closes_at: datetime,
+    joins: bool = False,
+) -> Visit:
+    """Let heads in and tell a visitor their place; with `joins` they take one.
+
+    From `opens_at` on people go in while fewer than `allowance` are inside. Joining
+    twice keeps the first place. Raises RoomAway.
+    """
+    # A number nobody can guess or choose: the place by lot of who comes early.
+    lot = repr(secrets.SystemRandom().random()) if joins else ""
+    return _visit(
+        sale_id,
+        visitor,
+        lot,
+        str(allowance),
+        _milliseconds(opens_at),
+        _milliseconds(closes_at + KEPT),
+    )
+
+
+def is_inside(sale_id: int, visitor: str) -> bool:
+    """Whether somebody may buy now; who was called is inside by asking. RoomAway."""
+    return _visit(sale_id, visitor, "", "0", _milliseconds(NEVER), "").is_inside
+
+
+def leave(sale_id: int, visitor: str) -> None:
+    """Give a visitor's place to the next. Raises RoomAway."""
+    with _translated():
+        pipeline = _client().pipeline(transaction=False)
+        for key in keys(sale_id)[:3]:
+            pipeline.zrem(key, visitor)
+        pipeline.execute()
+
+
+def crowd(sale_id: int) -> Crowd:
+    """How many wait and how many are inside. Raises RoomAway."""
+    with _translated():
+        client = _client()
+        now = client.time()[0] * 1000
+        waiting, called, inside, _meta = keys(sale_id)
+        pipeline = client.pipeline(transaction=False)
+        pipeline.zcard(waiting)
+        pipeline.zcount(called, now, "+inf")
+        pipeline.zcount(inside, now, "+inf")
+        return Crowd(*pipeline.execute())
+
+
+def forget(sale_id: int) -> None:
+    """Send everybody away. Raises RoomAway."""
+    with _translated():
+        _client().delete(*keys(sale_id))
+
+
+def keys(sale_id: int) -> list[str]:
+    """The room's keys, in the order the script takes them."""
+    return [f"room:{{{sale_id}}}:{part}" for part in PARTS]
+
+
+# -- Inside -----------------------------------------------------------------------
+
+
+def _visit(sale_id: int, visitor: str, *args: str) -> Visit:
+    pass_ms = str(settings.SHOP_ROOM_PASS_SECONDS * 1000)
+    call_ms = str(settings.SHOP_ROOM_CALL_SECONDS * 1000)
+    with _translated():
+        client = _client()
+        answer: Any = _local.script(
+            keys(sale_id), [visitor, *args, pass_ms, call_ms], client
+        )
+    state, ahead, until, admissions, span, now = answer
+    estimate = None
+    if state == "waiting" and admissions:
+        estimate = timedelta(milliseconds=(ahead + 1) * span / admissions)
+    return Visit(
+        state=state,
+        now=_moment(now),
+        ahead=ahead,
+        until=_moment(until) if until else None,
+        estimate=estimate,
+    )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        raise RoomAway(f"the waiting room does not answer: {error}") from error
+
+
+def _client() -> redis.Redis:
+    """This thread's own connection to the queue's server."""
+    owner = (os.getpid(), settings.QUEUE_REDIS_URL)
+    if getattr(_local, "owner", None) != owner:
+        seconds = settings.SALE_REDIS_TIMEOUT_MS / 1000
+        _local.client = redis.Redis.from_url(
+            settings.QUEUE_REDIS_URL,
+            decode_responses=True,
+            single_connection_client=True,
+            socket_timeout=seconds,
+            socket_connect_timeout=seconds,
+            retry=Retry(NoBackoff(), 1),  # a second visit changes nothing
+        )
+        _local.script = _local.client.register_script(_text)
+        _local.owner = owner
+    return _local.client  # type: ignore[no-any-return]
+
+
+def _milliseconds(moment: datetime) -> str:
+    return str(int(moment.timestamp() * 1000))
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

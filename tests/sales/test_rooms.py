@@ -1,0 +1,314 @@
+"""The waiting room's script: places by lot and by arrival, the allowance, passes."""
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import redis
+from django.conf import settings
+
+from sales import rooms
+
+SALE = 7
+OPENED = datetime.now(UTC) - timedelta(minutes=1)
+OPENS_LATER = datetime.now(UTC) + timedelta(hours=1)
+CLOSES = datetime.now(UTC) + timedelta(hours=2)
+WAITING, CALLED, INSIDE, META = rooms.keys(SALE)
+
+
+@pytest.fixture(autouse=True)
+def server():
+    with redis.Redis.from_url(settings.QUEUE_REDIS_URL, decode_responses=True) as found:
+        found.flushall()
+        yield found
+        found.flushall()
+
+
+def look(visitor, *, allowance=0, opens_at=OPENED, joins=False):
+    return rooms.visit(
+        SALE,
+        visitor,
+        allowance=allowance,
+        opens_at=opens_at,
+        closes_at=CLOSES,
+        joins=joins,
+    )
+
+
+def join(visitor, **options):
+    return look(visitor, joins=True, **options)
+
+
+def join_early(visitor, **options):
+    return join(visitor, opens_at=OPENS_LATER, **options)
+
+
+def order_of(server):
+    return server.zrange(WAITING, 0, -1)
+
+
+def milliseconds():
+    return int(time.time() * 1000)
+
+
+# -- Places ------------------------------------------------------------------------
+
+
+def test_who_has_not_joined_has_no_place(server):
+    assert look("g:ann", allowance=5).state == "outside"
+    assert server.dbsize() == 0
+
+
+def test_early_visitors_get_their_places_by_lot(server):
+    names = [f"g:{number}" for number in range(40)]
+
+    orders = []
+    for _ in range(2):
+        server.flushall()
+        for name in names:
+            join_early(name)
+        orders.append(order_of(server))
+
+    assert sorted(orders[0]) == sorted(orders[1]) == sorted(names)
+    assert orders[0] != orders[1]
+    assert names not in orders
+
+
+def test_the_lot_favours_nobody(server):
+    first = Counter()
+    for _ in range(200):
+        server.delete(*rooms.keys(SALE))
+        for name in ("g:ann", "g:ben"):
+            join_early(name)
+        first[order_of(server)[0]] += 1
+
+    assert min(first.values()) > 60
+
+
+def test_late_visitors_come_behind_the_early_ones_as_they_arrive(server):
+    early = [f"g:early-{number}" for number in range(10)]
+    late = [f"g:late-{number}" for number in range(10)]
+    for name in early:
+        join_early(name)
+
+    for name in late:
+        join(name)
+
+    assert set(order_of(server)[:10]) == set(early)
+    assert order_of(server)[10:] == late
+    assert [join(name).place for name in late] == list(range(11, 21))
+
+
+def test_before_the_start_nobody_is_inside_or_told_a_place():
+    visit = join_early("g:ann", allowance=5)
+
+    assert (visit.state, visit.place) == ("early", None)
+    assert not rooms.is_inside(SALE, "g:ann")
+
+
+@pytest.mark.parametrize("come", [join, join_early])
+def test_joining_twice_keeps_the_first_place(server, come):
+    for name in ("g:ann", "g:ben", "g:cem"):
+        come(name)
+    places = server.zrange(WAITING, 0, -1, withscores=True)
+
+    for name in ("g:cem", "g:ann", "g:ben"):
+        come(name)
+
+    assert server.zrange(WAITING, 0, -1, withscores=True) == places
+
+
+# -- Going in ----------------------------------------------------------------------
+
+
+def test_as_many_go_in_as_are_allowed_and_the_next_is_told_who_is_ahead():
+    visits = [join(f"g:{number}", allowance=2) for number in range(4)]
+
+    assert [visit.state for visit in visits] == ["inside", "inside", *["waiting"] * 2]
+    assert [visit.ahead for visit in visits[2:]] == [0, 1]
+    assert visits[3].place == 2
+
+
+def test_the_visit_of_anybody_calls_the_head(server):
+    for name in ("g:ann", "g:ben"):
+        join(name)
+
+    assert look("g:ben", allowance=1).place == 1
+
+    assert server.zrange(CALLED, 0, -1) == ["g:ann"]
+    assert look("g:ann", allowance=1).state == "inside"
+    assert server.zcard(CALLED) == 0
+
+
+def test_a_claim_of_somebody_called_begins_their_pass(server):
+    for name in ("g:ann", "g:ben"):
+        join(name)
+    look("g:ben", allowance=1)
+
+    assert rooms.is_inside(SALE, "g:ann")
+    assert not rooms.is_inside(SALE, "g:ben")
+    assert server.zrange(INSIDE, 0, -1) == ["g:ann"]
+
+
+def test_who_was_called_and_went_away_makes_room(server):
+    for name in ("g:ann", "g:ben", "g:cem"):
+        join(name)
+    look("g:cem", allowance=1)
+    server.zadd(CALLED, {"g:ann": milliseconds() - 1})
+
+    assert look("g:cem", allowance=1).place == 1
+    assert look("g:ann", allowance=1).state == "outside"
+    assert look("g:ben", allowance=1).state == "inside"
+
+
+def test_a_pass_lapses_and_its_visitor_joins_at_the_end(server):
+    visit = join("g:ann", allowance=1)
+    join("g:ben", allowance=1)
+    assert visit.until - visit.now == timedelta(seconds=settings.SHOP_ROOM_PASS_SECONDS)
+    server.zadd(INSIDE, {"g:ann": milliseconds() - 1})
+
+    assert not rooms.is_inside(SALE, "g:ann")
+    assert look("g:ben", allowance=1).state == "inside"
+    assert join("g:ann", allowance=1).place == 1
+
+
+def test_looking_in_does_not_prolong_a_pass():
+    until = join("g:ann", allowance=1).until
+
+    assert join("g:ann", allowance=1).until == until
+    assert rooms.is_inside(SALE, "g:ann")
+
+
+def test_nobody_goes_in_while_nothing_can_be_had():
+    join("g:ann", allowance=0)
+
+    assert look("g:ann", allowance=0).place == 1
+
+
+def test_a_smaller_allowance_sends_nobody_out():
+    for name in ("g:ann", "g:ben"):
+        join(name, allowance=2)
+
+    assert look("g:ann", allowance=1).state == "inside"
+    assert join("g:cem", allowance=1).state == "waiting"
+
+
+def test_who_leaves_makes_room():
+    join("g:ann", allowance=1)
+    join("g:ben", allowance=1)
+
+    rooms.leave(SALE, "g:ann")
+
+    assert look("g:ann", allowance=1).state == "outside"
+    assert look("g:ben", allowance=1).state == "inside"
+
+
+def test_many_at_once_are_never_more_inside_than_allowed(server):
+    def come(number):
+        return join(f"g:{number}", allowance=15).state
+
+    with ThreadPoolExecutor(max_workers=32) as pool:
+        states = Counter(pool.map(come, range(200)))
+
+    assert states == {"inside": 15, "waiting": 185}
+    assert (server.zcard(INSIDE), server.zcard(WAITING)) == (15, 185)
+    assert rooms.crowd(SALE) == rooms.Crowd(waiting=185, called=0, inside=15)
+
+
+def test_a_long_room_is_emptied_in_steps(server):
+    for number in range(300):
+        join_early(f"g:{number}")
+
+    for _ in range(2):
+        look("g:nobody", allowance=250)
+
+    assert (server.zcard(CALLED), server.zcard(WAITING)) == (250, 50)
+
+
+# -- The estimate ------------------------------------------------------------------
+
+
+def test_without_any_admission_there_is_no_estimate():
+    join("g:ann", allowance=1)
+
+    assert join("g:ben", allowance=1).estimate is None
+
+
+def test_the_estimate_follows_the_admissions_of_the_last_minutes(server):
+    join("g:ann", allowance=1)
+    for name in ("g:ben", "g:cem", "g:dan"):
+        join(name, allowance=1)
+    server.hset(META, "filled_at", milliseconds() - 30_000)
+    rooms.leave(SALE, "g:ann")
+
+    visit = look("g:dan", allowance=1)
+
+    assert visit.place == 2
+    assert timedelta(seconds=59) < visit.estimate < timedelta(seconds=65)
+
+
+def test_old_admissions_count_no_more(server):
+    for name in ("g:ann", "g:ben", "g:cem"):
+        join(name, allowance=1)
+    now = milliseconds()
+    server.hset(META, mapping={"filled_at": now - 600_000, "this": 50})
+    server.hset(META, "minute", now // 60_000 - 2)
+
+    assert look("g:cem", allowance=1).estimate is None
+
+
+# -- Loss --------------------------------------------------------------------------
+
+
+def test_a_lost_room_lets_nobody_in_and_is_joined_again(server):
+    join("g:ann", allowance=1)
+    server.flushall()
+    server.script_flush()
+
+    assert not rooms.is_inside(SALE, "g:ann")
+    assert join("g:ann", allowance=1).state == "inside"
+
+
+def test_a_server_that_is_away_lets_nobody_in(settings, tmp_path):
+    join("g:ann", allowance=1)
+    settings.QUEUE_REDIS_URL = f"unix://{tmp_path}/nobody.sock"
+
+    for ask in (
+        lambda: rooms.is_inside(SALE, "g:ann"),
+        lambda: join("g:ann", allowance=1),
+        lambda: rooms.crowd(SALE),
+    ):
+        with pytest.raises(rooms.RoomAway):
+            ask()
+
+
+def test_every_key_goes_away_after_the_sale(server):
+    for number in range(3):
+        join(f"g:{number}", allowance=1)
+    rooms.leave(SALE, "g:0")
+    look("g:2", allowance=1)
+    look("g:2", allowance=2)
+
+    assert set(server.keys()) <= {WAITING, CALLED, INSIDE, META}
+    latest = (CLOSES + rooms.KEPT - datetime.now(UTC)).total_seconds()
+    for key in sorted(server.keys()):
+        assert latest - 10 < server.ttl(key) <= latest + 1
+
+
+def test_a_room_can_be_forgotten(server):
+    join("g:ann", allowance=1)
+
+    rooms.forget(SALE)
+
+    assert server.dbsize() == 0
+
+
+def test_the_script_keeps_to_its_keys():
+    body = rooms.VISIT.read_text(encoding="utf-8").split("]]\n", 1)[1]
+
+    assert "KEYS[5]" not in body
+    assert body.count('redis.call("') == body.count("redis.call(")
+    for command in ("KEYS *", '"SCAN', '"RANDOMKEY'):
+        assert command not in body
