@@ -27,7 +27,7 @@ from sales.counters.claiming import (
 )
 from sales.counters.connections import client, disconnect, patience
 from sales.counters.fence import Witness, flush_scripts, has_scripts, node_of
-from sales.counters.loading import adjust, delete, preload, restore
+from sales.counters.loading import adjust, delete, keep_for_line, preload, restore
 from sales.counters.notebook import (
     NOTE,
     close_journal,
@@ -45,7 +45,14 @@ from sales.counters.reading import (
     snapshot,
     snapshots,
 )
-from sales.counters.records import META_FIELDS, Claim, Event, Snapshot, StoredClaim
+from sales.counters.records import (
+    META_FIELDS,
+    POLICY_FIELDS,
+    Claim,
+    Event,
+    Snapshot,
+    StoredClaim,
+)
 from sales.counters.replies import (
     REFUSALS,
     Admitted,
@@ -66,6 +73,7 @@ __all__ = [
     "META_FIELDS",
     "NOTE",
     "PARTS",
+    "POLICY_FIELDS",
     "REFUSALS",
     "SCRIPTS",
     "SHAS",
@@ -105,6 +113,7 @@ __all__ = [
     "has_scripts",
     "journal",
     "journaled",
+    "keep_for_line",
     "keys",
     "node_of",
     "patience",

@@ -41,9 +41,13 @@ def claim(
 
 
 def claim_many(
-    item_id: int, *, epoch: int, claims: Sequence[Claim]
+    item_id: int, *, epoch: int, claims: Sequence[Claim], offer_ms: int | None = None
 ) -> list[Admitted | ClaimRefused | NotLoaded]:
-    """Decide a batch in order in one script call; one answer per claim."""
+    """Decide a batch in order in one script call; one answer per claim.
+
+    With `offer_ms` they are offers to the first in line: what the waiting list wants
+    is not kept from them, and they hold so long.
+    """
     args: list[str | int] = []
     for wanted in claims:
         if not BUYER.fullmatch(wanted.buyer):
@@ -51,6 +55,8 @@ def claim_many(
         if not 1 <= wanted.quantity <= settings.SHOP_MAX_QUANTITY:
             raise ValueError(f"not a quantity: {wanted.quantity}")
         args += [str(wanted.order_id), wanted.buyer, wanted.quantity]
+    if offer_ms is not None:
+        args.append(offer_ms)
     return [
         replies.admission(answer)
         for answer in scripts.run("claim", item_id, epoch, *args)

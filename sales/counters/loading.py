@@ -4,7 +4,12 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from sales.counters import connections, replies, scripts
-from sales.counters.records import META_FIELDS, Snapshot, StoredClaim
+from sales.counters.records import (
+    META_FIELDS,
+    POLICY_FIELDS,
+    Snapshot,
+    StoredClaim,
+)
 from sales.counters.replies import Step
 
 
@@ -15,7 +20,7 @@ def preload(item_id: int, counters: Snapshot, *, event: str = "preload") -> Step
     Raises WrongEpoch when another life is there, StepRefused CONFLICT on leftovers.
     """
     args: list[str | int] = [counters.epoch, event]
-    for field in META_FIELDS:
+    for field in (*META_FIELDS, *POLICY_FIELDS):
         if field != "epoch":
             args += [field, getattr(counters, field)]
     return replies.step(scripts.run("preload", item_id, *args))
@@ -40,6 +45,11 @@ def adjust(
     return replies.step(
         scripts.run("adjust", item_id, epoch, ref, *pairs, fenced=fenced)
     )
+
+
+def keep_for_line(item_id: int, *, epoch: int, units: int) -> Step:
+    """Set how many units ordinary claims leave to the waiting list; no event."""
+    return replies.step(scripts.run("keep_for_line", item_id, epoch, units))
 
 
 def restore(

@@ -8,7 +8,13 @@ from uuid import UUID
 from django.conf import settings
 
 from sales.counters import connections, fence, scripts
-from sales.counters.records import META_FIELDS, Event, Snapshot, StoredClaim
+from sales.counters.records import (
+    META_FIELDS,
+    POLICY_FIELDS,
+    Event,
+    Snapshot,
+    StoredClaim,
+)
 from sales.counters.replies import Code, NotLoaded, Unreachable, Unsure
 
 
@@ -21,6 +27,7 @@ def snapshot(item_id: int) -> Snapshot:
     meta = dict(zip(flat[::2], flat[1::2], strict=True))
     try:
         numbers: dict[str, Any] = {f: int(meta[f]) for f in META_FIELDS if f != "state"}
+        numbers |= {f: int(meta.get(f, 0)) for f in POLICY_FIELDS}
         state = meta["state"]
     except (KeyError, ValueError) as error:
         raise NotLoaded(f"item {item_id} has damaged counters: {error}") from error
@@ -60,7 +67,7 @@ def snapshots(item_ids: Sequence[int]) -> dict[int, Snapshot]:
     connected = connections.ready()
     pipeline = connected.pipeline(transaction=False)
     for item_id in item_ids:
-        pipeline.hmget(scripts.keys(item_id)[0], *META_FIELDS)
+        pipeline.hmget(scripts.keys(item_id)[0], *META_FIELDS, *POLICY_FIELDS)
     pipeline.time()
     with connections.translated():
         *rows, time = pipeline.execute(raise_on_error=False)
@@ -69,9 +76,10 @@ def snapshots(item_ids: Sequence[int]) -> dict[int, Snapshot]:
     now = int(time[0]) * 1000 + int(time[1]) // 1000
     found = {}
     for item_id, row in zip(item_ids, rows, strict=True):
-        if isinstance(row, Exception) or None in row:
+        if isinstance(row, Exception) or None in row[: len(META_FIELDS)]:
             continue
-        values = dict(zip(META_FIELDS, row, strict=True))
+        values = dict(zip((*META_FIELDS, *POLICY_FIELDS), row, strict=True))
+        values |= {f: values[f] or 0 for f in POLICY_FIELDS}
         state = values.pop("state")
         with suppress(ValueError):
             numbers: dict[str, Any] = {f: int(value) for f, value in values.items()}

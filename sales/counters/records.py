@@ -56,6 +56,7 @@ class Snapshot:
     paying: int
     paid: int
     released: int
+    waiting: int = 0
     now: int = 0
     claims: int = 0
     buyers: int = 0
@@ -65,7 +66,12 @@ class Snapshot:
 
     @property
     def sellable(self) -> int:
-        """Units that can be claimed now without touching the floor."""
+        """Units that anybody can claim now: above the floor and what the line wants."""
+        return max(0, self.left - self.floor - self.waiting)
+
+    @property
+    def free(self) -> int:
+        """Units above the floor, those for the waiting list among them."""
         return max(0, self.left - self.floor)
 
 
@@ -82,3 +88,5 @@ class Event:
 
 
 META_FIELDS = tuple(Snapshot.__dataclass_fields__)[:14]
+# May be missing, and is 0 then: nobody is admitted wrongly without it.
+POLICY_FIELDS = ("waiting",)

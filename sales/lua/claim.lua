@@ -5,24 +5,29 @@ KEYS[1]  meta:    hash, counters of the item
 KEYS[2]  claims:  hash, order id -> state|buyer|quantity|expires_at|seq|left|flipped
 KEYS[3]  buyers:  hash, buyer -> units owned
 KEYS[4]  events:  stream, id <seq>-0
-ARGV     epoch, then per claim: order id, buyer, quantity
+ARGV     epoch, then per claim: order id, buyer, quantity; and at the end, if these are
+         offers to the first in line, how long they hold (ms)
+
+An ordinary claim leaves the units `waiting`, which the line wants, above the floor.
 
 Returns one answer per claim:
   {1, seq, left, expires_at, flipped}          admitted
   {2, state, seq, left, expires_at, flipped}   replay: known order id, its first answer
   {-1} not loaded, {-4} wrong epoch, {-10} paused, {-9} ended, {-8, opens_at} not started,
-  {-2, left} sold out, {-3, left} all held: none now, but unpaid holds may come back,
+  {-2, left} sold out, {-3, left} all held: none now, but unpaid holds may come back
+  or the line goes first,
   {-6, still allowed} over the buyer's limit, {-11} conflict: known id, other content.
-`left` counts from the floor up: what can still be claimed.
+`left` is what could still be claimed: above the floor and what the line wants.
 ]]
-local answers, batch = {}, (#ARGV - 1) / 3
+local answers, batch = {}, math.floor((#ARGV - 1) / 3)
+local offer_ms = ARGV[3 * batch + 2]
 local function all(code)
   for n = 1, batch do answers[n] = {code} end
   return answers
 end
 
 local meta = redis.call("HMGET", KEYS[1], "epoch", "state", "left", "floor", "limit",
-  "opens_at", "closes_at", "hold_ms", "seq", "held", "paying")
+  "opens_at", "closes_at", "hold_ms", "seq", "held", "paying", "waiting")
 for n = 1, 11 do if not meta[n] then return all(-1) end end
 if redis.call("HGET", KEYS[2], "_epoch") ~= meta[1]
   or redis.call("HGET", KEYS[3], "_epoch") ~= meta[1]
@@ -33,7 +38,8 @@ local time = redis.call("TIME")
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local left, floor, limit = tonumber(meta[3]), tonumber(meta[4]), tonumber(meta[5])
 local seq, held, paying = tonumber(meta[9]), tonumber(meta[10]), tonumber(meta[11])
-local expires_at = now + tonumber(meta[8])
+local expires_at = now + tonumber(offer_ms or meta[8])
+local kept = offer_ms and 0 or tonumber(meta[12] or 0)
 local new, owned, events = {}, {}, {}
 
 local function decide(order_id, buyer, quantity)
@@ -51,7 +57,10 @@ local function decide(order_id, buyer, quantity)
   if now >= tonumber(meta[7]) then return {-9} end
   if left - quantity < floor then
     local code = left + held + paying - quantity >= floor and -3 or -2
-    return {code, math.max(0, left - floor)}
+    return {code, math.max(0, left - floor - kept)}
+  end
+  if kept > 0 and left - quantity < floor + kept then
+    return {-3, math.max(0, left - floor - kept)}
   end
   owned[buyer] = owned[buyer] or tonumber(redis.call("HGET", KEYS[3], buyer) or 0)
   if owned[buyer] + quantity > limit then
@@ -62,10 +71,10 @@ local function decide(order_id, buyer, quantity)
   owned[buyer] = owned[buyer] + quantity
   local flipped = left <= floor and 1 or 0
   local value = table.concat(
-    {"held", buyer, quantity, expires_at, seq, left - floor, flipped}, "|")
+    {"held", buyer, quantity, expires_at, seq, left - floor - kept, flipped}, "|")
   new[order_id] = value
   events[#events + 1] = {seq, order_id, buyer, quantity}
-  return {1, seq, left - floor, expires_at, flipped}
+  return {1, seq, left - floor - kept, expires_at, flipped}
 end
 
 for n = 1, batch do

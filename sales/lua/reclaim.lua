@@ -7,15 +7,15 @@ KEYS[3]  buyers:  hash, buyer -> units owned
 KEYS[4]  events:  stream, id <seq>-0
 ARGV     epoch, order id, target: "held" | "paying"
 
-"held" obeys the sale's state, window and limit like a new claim. "paying" is for money
-that is there already, so only the floor counts.
+"held" obeys the sale's state, window, limit and waiting list like a new claim. "paying"
+is for money that is there already, so only the floor counts.
 Returns {1, seq, left, expires_at, flipped} claimed again, {2, state} not released,
         {-1} not loaded, {-4} wrong epoch, {-12} unknown order, {-10} paused,
         {-8, opens_at} not started, {-9} ended, {-5, state} refunded,
         {-2, left} sold out, {-3, left} all held, {-6, still allowed} over the limit.
 ]]
 local meta = redis.call("HMGET", KEYS[1], "epoch", "state", "left", "floor", "limit",
-  "opens_at", "closes_at", "hold_ms", "seq", "held", "paying")
+  "opens_at", "closes_at", "hold_ms", "seq", "held", "paying", "waiting")
 for n = 1, 11 do if not meta[n] then return {-1} end end
 if meta[2] == "frozen" or meta[2] == "recovering"
   or redis.call("HGET", KEYS[2], "_epoch") ~= meta[1]
@@ -31,6 +31,7 @@ if state ~= "expired" and state ~= "cancelled" then return {2, state} end
 local time = redis.call("TIME")
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local left, floor = tonumber(meta[3]), tonumber(meta[4])
+local kept = ARGV[3] == "held" and tonumber(meta[12] or 0) or 0
 if ARGV[3] == "held" then
   if meta[2] == "paused" then return {-10} end
   if meta[2] == "ended" or now >= tonumber(meta[7]) then return {-9} end
@@ -38,7 +39,10 @@ if ARGV[3] == "held" then
 end
 if left - quantity < floor then
   local code = left + meta[10] + meta[11] - quantity >= floor and -3 or -2
-  return {code, math.max(0, left - floor)}
+  return {code, math.max(0, left - floor - kept)}
+end
+if kept > 0 and left - quantity < floor + kept then
+  return {-3, math.max(0, left - floor - kept)}
 end
 local owned = tonumber(redis.call("HGET", KEYS[3], buyer) or 0)
 if ARGV[3] == "held" and owned + quantity > tonumber(meta[5]) then
@@ -55,4 +59,4 @@ redis.call("HSET", KEYS[2], ARGV[2],
   table.concat({ARGV[3], buyer, quantity, expires_at, rest}, "|"))
 redis.call("HINCRBY", KEYS[3], buyer, quantity)
 redis.call("HSET", KEYS[1], "seq", seq, "left", left, ARGV[3], meta[to] + quantity)
-return {1, seq, left - floor, expires_at, left <= floor and 1 or 0}
+return {1, seq, left - floor - kept, expires_at, left <= floor and 1 or 0}

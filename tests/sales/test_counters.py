@@ -943,3 +943,124 @@ class TestJournal:
         counters.forget_journal(ITEM, [str(order_id)])
         counters.drop_journal(ITEM)
         assert counters.journaled(ITEM) == {}
+
+
+def offer(quantity=1, *, buyer="g:first", order_id=None, offer_ms=900_000):
+    """The answer to an offer to somebody in line; refusals are raised."""
+    wanted = Claim(order_id or uuid4(), buyer, quantity)
+    (answer,) = counters.claim_many(ITEM, epoch=1, claims=[wanted], offer_ms=offer_ms)
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+class TestTheWaitingList:
+    def test_what_the_line_wants_is_left_above_the_floor(self, sale_redis):
+        make_counters(units=10, floor=2, waiting=3)
+
+        assert claim(5).left == 0
+        with pytest.raises(ClaimRefused) as refused:
+            claim(1)
+
+        assert (refused.value.code, refused.value.left) == ("all_held", 0)
+        assert counters.snapshot(ITEM).sellable == 0
+        assert counters.snapshot(ITEM).free == 3
+
+    def test_what_could_be_had_besides_the_line_is_said(self, sale_redis):
+        make_counters(units=10, waiting=6)
+
+        with pytest.raises(ClaimRefused) as refused:
+            claim(5)
+
+        assert (refused.value.code, refused.value.left) == ("all_held", 4)
+
+    def test_sold_out_stays_sold_out(self, sale_redis):
+        make_counters(units=2, waiting=3)
+        offer(2)
+        for order_id, _ in list(counters.claims(ITEM)):
+            counters.begin_payment(ITEM, epoch=1, order_id=order_id)
+            counters.confirm(ITEM, epoch=1, order_id=order_id)
+
+        with pytest.raises(ClaimRefused) as refused:
+            claim(1)
+
+        assert refused.value.code == "sold_out"
+
+    def test_an_offer_takes_what_is_kept_and_holds_as_long_as_it_says(self, sale_redis):
+        make_counters(units=3, floor=1, waiting=2, hold=600)
+
+        admitted = offer(2, offer_ms=900_000)
+
+        s = counters.snapshot(ITEM)
+        assert (s.left, s.held, admitted.left) == (1, 2, 0)
+        assert 880_000 < admitted.expires_at - s.now <= 900_000
+
+    def test_an_offer_stops_at_the_floor(self, sale_redis):
+        make_counters(units=3, floor=2, waiting=9)
+
+        with pytest.raises(ClaimRefused) as refused:
+            offer(2)
+
+        assert (refused.value.code, refused.value.left) == ("sold_out", 1)
+
+    def test_an_offer_again_is_the_same_offer(self, sale_redis):
+        make_counters(units=3, waiting=3)
+        order_id = uuid4()
+        first = offer(2, order_id=order_id)
+
+        again = offer(2, order_id=order_id)
+
+        assert again.replayed
+        assert (again.seq, again.expires_at) == (first.seq, first.expires_at)
+        assert counters.snapshot(ITEM).held == 2
+
+    def test_an_offer_obeys_the_limit_of_its_buyer(self, sale_redis):
+        make_counters(limit=2, waiting=5)
+        claim(2, buyer="g:first")
+
+        with pytest.raises(ClaimRefused) as refused:
+            offer(1, buyer="g:first")
+
+        assert (refused.value.code, refused.value.detail) == ("limit_reached", 0)
+
+    def test_a_hold_that_ended_does_not_come_back_before_the_line(self, sale_redis):
+        make_counters(units=1)
+        order_id = released()
+        counters.keep_for_line(ITEM, epoch=1, units=1)
+
+        with pytest.raises(ClaimRefused) as refused:
+            counters.reclaim(ITEM, epoch=1, order_id=order_id, target="held")
+
+        assert (refused.value.code, refused.value.left) == ("all_held", 0)
+
+    def test_late_money_comes_before_the_line(self, sale_redis):
+        make_counters(units=1)
+        order_id = released()
+        counters.keep_for_line(ITEM, epoch=1, units=1)
+
+        admitted = counters.reclaim(ITEM, epoch=1, order_id=order_id, target="paying")
+
+        assert (admitted.state, admitted.left) == ("paying", 0)
+
+    def test_counters_without_the_field_know_nobody_in_line(self, sale_redis):
+        make_counters(units=2, waiting=2)
+        sale_redis.hdel(counters.keys(ITEM)[0], "waiting")
+
+        assert counters.snapshot(ITEM).waiting == 0
+        assert counters.snapshots([ITEM])[ITEM].waiting == 0
+        assert claim(1).left == 1
+
+    def test_it_is_set_without_an_event_and_once(self, sale_redis):
+        before = make_counters()
+
+        first = counters.keep_for_line(ITEM, epoch=1, units=4)
+        again = counters.keep_for_line(ITEM, epoch=1, units=4)
+
+        s = counters.snapshot(ITEM)
+        assert (first.repeated, again.repeated) == (False, True)
+        assert (s.waiting, s.seq, s.events) == (4, before.seq, before.events)
+        with pytest.raises(WrongEpoch):
+            counters.keep_for_line(ITEM, epoch=2, units=1)
+        sale_redis.delete(counters.keys(ITEM)[0])
+        with pytest.raises(NotLoaded):
+            counters.keep_for_line(ITEM, epoch=1, units=1)

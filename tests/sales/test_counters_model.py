@@ -83,7 +83,7 @@ class Machine(RuleBasedStateMachine):
         self.redis.delete(*counters.keys(ITEM))
         make_counters(ITEM, units=units, floor=floor, limit=limit)
         self.units = self.left = units
-        self.floor, self.limit = floor, limit
+        self.floor, self.limit, self.waiting = floor, limit, 0
         self.state, self.window, self.ends_at_once = "open", "open", False
         self.held = self.paying = self.paid = self.released = 0
         self.claims, self.refs = {}, set()
@@ -110,7 +110,7 @@ class Machine(RuleBasedStateMachine):
             if c.buyer == buyer and c.state in kept
         )
 
-    def admission(self, buyer, quantity, *, for_money=False):
+    def admission(self, buyer, quantity, *, for_money=False, for_line=False):
         """Why a claim gets nothing, or DONE."""
         if not for_money:
             if self.state != "open":
@@ -120,24 +120,32 @@ class Machine(RuleBasedStateMachine):
         if self.left - quantity < self.floor:
             back = self.left + self.held + self.paying - quantity >= self.floor
             return Code.ALL_HELD if back else Code.SOLD_OUT
+        if not (for_money or for_line) and self.left - quantity < self.kept_from:
+            return Code.ALL_HELD
         if not for_money and self.owned(buyer) + quantity > self.limit:
             return Code.LIMIT
         return Code.DONE
 
-    def answer_to_claim(self, order_id, buyer, quantity):
+    @property
+    def kept_from(self):
+        """What is left must not fall below it, for ordinary claims."""
+        return self.floor + self.waiting
+
+    def answer_to_claim(self, order_id, buyer, quantity, *, for_line=False):
         known = self.claims.get(order_id)
         if known:
             same = (known.buyer, known.quantity) == (buyer, quantity)
             return Code.REPEATED if same else Code.CONFLICT
         if self.state in ("frozen", "recovering"):
             return Code.NOT_LOADED
-        return self.admission(buyer, quantity)
+        return self.admission(buyer, quantity, for_line=for_line)
 
-    def take(self, order_id, buyer, quantity):
+    def take(self, order_id, buyer, quantity, *, for_line=False):
         self.left -= quantity
         self.held += quantity
+        left = self.left - (self.floor if for_line else self.kept_from)
         self.claims[order_id] = Owned(
-            "held", buyer, quantity, self.ends_at_once, (self.left - self.floor,)
+            "held", buyer, quantity, self.ends_at_once, (left,)
         )
 
     def guarded(self, epoch, code):
@@ -199,6 +207,43 @@ class Machine(RuleBasedStateMachine):
             self.expect(code, said)
             if code == Code.DONE:
                 self.take(*wanted)
+
+    @rule(wanted=st.tuples(orders, buyers, quantities), is_due=st.booleans())
+    def offer(self, wanted, is_due):
+        """To the first in line; it holds as long as it says, not as others do."""
+        offer_ms = 0 if is_due else 600_000
+        (answer,) = counters.claim_many(
+            ITEM, epoch=1, claims=[Claim(*wanted)], offer_ms=offer_ms
+        )
+        code = self.answer_to_claim(*wanted, for_line=True)
+
+        def said():
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        self.expect(code, said)
+        if code == Code.DONE:
+            self.take(*wanted, for_line=True)
+            self.claims[wanted[0]].is_due = is_due
+            assert answer.left == self.claims[wanted[0]].first[0]
+
+    @rule(units=st.integers(0, 6), epoch=epochs)
+    def keep_for_line(self, units, epoch):
+        code = Code.REPEATED if units == self.waiting else Code.DONE
+        self.expect(
+            Code.WRONG_EPOCH if epoch != 1 else code,
+            lambda: counters.keep_for_line(ITEM, epoch=epoch, units=units),
+        )
+        if epoch == 1:
+            self.waiting = units
+            self.seq -= code == Code.DONE  # it writes no event
+
+    @rule()
+    def lose_the_line(self):
+        """As in counters that were loaded before there were waiting lists."""
+        self.redis.hdel(counters.keys(ITEM)[0], "waiting")
+        self.waiting = 0
 
     @rule(order_id=orders, epoch=epochs)
     def begin_payment(self, order_id, epoch):
@@ -460,11 +505,12 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def redis_holds_what_the_model_holds(self):
         s = counters.snapshot(ITEM)
-        assert (s.units, s.left, s.floor, s.limit, s.state) == (
+        assert (s.units, s.left, s.floor, s.limit, s.waiting, s.state) == (
             self.units,
             self.left,
             self.floor,
             self.limit,
+            self.waiting,
             self.state,
         )
         assert (s.held, s.paying, s.paid, s.released) == (
