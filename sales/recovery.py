@@ -16,17 +16,17 @@ after all items of a node were looked at are its scripts loaded.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from catalog import stock
-from sales import counters, flash, floors, sync
+from sales import counters, flash, floors, restoring, sync
 from sales.counters import NotLoaded, Snapshot, StoredClaim
 from sales.folding import (
     CANCELLED,
@@ -49,7 +49,6 @@ from sales.models import (
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 1000
 # A rebuilt item continues with numbers no lost event can have had.
 JUMP = 1_000_000
 
@@ -179,20 +178,18 @@ def _put_back(item_id: int) -> Recovered:
     found = item.doubt
     if item.state != ItemState.RECOVERING:
         return Recovered(item_id, found, "rebuilt by another process")
-    claims = sync.claims_of(item)
     counters.delete(item_id)
     counters.preload(
         item_id, flash.first_counters(item, state="recovering"), event="recover"
     )
-    for chunk in _chunks(claims, item):
-        counters.restore(item_id, epoch=item.epoch, claims=chunk)
+    claims = restoring.put_back(item)
     _adjust(item, "frozen")
     while sync.drain_locked(item):
         pass
-    _check_rebuilt(item, counters.snapshot(item_id), len(claims))
+    _check_rebuilt(item, counters.snapshot(item_id), claims)
     item.loaded_at = item.loaded_at or timezone.now()
     item.save(update_fields=["loaded_at"])
-    done = f"rebuilt from {len(claims)} orders under epoch {item.epoch}"
+    done = f"rebuilt from {claims} orders under epoch {item.epoch}"
     _move(item, _resume_state(item), f"{found}; {done}")
     return Recovered(item_id, found, done, rebuilt=True)
 
@@ -404,12 +401,7 @@ def _from_payments(item: FlashSaleItem) -> int:
         state=PaymentState.PAID,
     ).update(handled_at=None)  # claimed again or sent back, by `follow_payments`
     payments: dict[UUID, list[Payment]] = {}
-    rows = Payment.objects.filter(
-        order__flash_item=item,
-        order__state__in=[OrderState.HELD, OrderState.PAYING, OrderState.PAID],
-        order__claim_id__isnull=False,
-    )
-    for payment in rows.select_related("order").order_by("created_at", "pk"):
+    for payment in _telling(item).select_related("order").order_by("created_at", "pk"):
         payments.setdefault(payment.order.claim_id, []).append(payment)  # type: ignore[arg-type]
     entries: list[Entry] = []
     for claim_id, claimed in sync.claims_of(item, payments).items():
@@ -427,6 +419,15 @@ def _from_payments(item: FlashSaleItem) -> int:
             )
     _record(item, entries)
     return len(entries)
+
+
+def _telling(item: FlashSaleItem) -> QuerySet[Payment]:
+    """Payments of orders that may have gone on; not those of the many that are paid."""
+    refunded = Payment.objects.filter(state=PaymentState.REFUNDED).values("order")
+    is_open = Q(order__state__in=[OrderState.HELD, OrderState.PAYING])
+    is_refunded = Q(order__state=OrderState.PAID, order__in=refunded)
+    rows = Payment.objects.filter(order__flash_item=item)
+    return rows.filter(is_open | is_refunded, order__claim_id__isnull=False)
 
 
 def _proven(claimed: Claimed, payments: Sequence[Payment]) -> list[str]:
@@ -479,28 +480,6 @@ def _entry(
 def _record(item: FlashSaleItem, entries: Sequence[Entry]) -> None:
     if entries:
         sync.record(item, [(entry, False) for entry in entries])
-
-
-def _chunks(
-    claims: dict[UUID, Claimed], item: FlashSaleItem
-) -> Iterator[list[tuple[UUID, StoredClaim]]]:
-    stored = (
-        (
-            order_id,
-            StoredClaim(
-                claimed.state,
-                claimed.buyer,
-                claimed.quantity,
-                claimed.expires_at,
-                claimed.seq,
-                item.left,
-                False,
-            ),
-        )
-        for order_id, claimed in claims.items()
-    )
-    while chunk := list(islice(stored, CHUNK)):
-        yield chunk
 
 
 def _check_rebuilt(item: FlashSaleItem, s: Snapshot, claims: int) -> None:

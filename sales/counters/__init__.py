@@ -27,7 +27,14 @@ from sales.counters.claiming import (
 )
 from sales.counters.connections import client, disconnect, patience
 from sales.counters.fence import Witness, flush_scripts, has_scripts, node_of
-from sales.counters.loading import adjust, delete, keep_for_line, preload, restore
+from sales.counters.loading import (
+    adjust,
+    delete,
+    keep_for_line,
+    preload,
+    restore,
+    restore_buyers,
+)
 from sales.counters.notebook import (
     NOTE,
     close_journal,
@@ -123,6 +130,7 @@ __all__ = [
     "release",
     "release_many",
     "restore",
+    "restore_buyers",
     "snapshot",
     "snapshots",
 ]

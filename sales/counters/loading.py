@@ -1,6 +1,6 @@
 """An item's counters as a whole: created, changed, restored, removed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 from sales.counters import connections, replies, scripts
@@ -53,15 +53,17 @@ def keep_for_line(item_id: int, *, epoch: int, units: int) -> Step:
 
 
 def restore(
-    item_id: int, *, epoch: int, claims: Iterable[tuple[UUID, StoredClaim]]
+    item_id: int, *, epoch: int, claims: Iterable[tuple[UUID | str, StoredClaim]]
 ) -> None:
-    """Put claims back into an item that is being recovered, with their buyers."""
-    args: list[str | int] = []
-    for order_id, stored in claims:
-        owns = stored.state in ("held", "paying", "paid")
-        share = f"{stored.buyer}|{stored.quantity}" if owns else ""
-        args += [str(order_id), str(stored), share]
-    replies.step(scripts.run("restore", item_id, epoch, *args))
+    """Put claims back into an item that is being recovered; not what buyers own."""
+    pairs = [str(part) for pair in claims for part in pair]
+    replies.step(scripts.run("restore", item_id, epoch, "claims", *pairs))
+
+
+def restore_buyers(item_id: int, *, epoch: int, owned: Mapping[str, int]) -> None:
+    """Say how many units buyers own of an item that is being recovered."""
+    pairs = [part for pair in owned.items() for part in pair]
+    replies.step(scripts.run("restore", item_id, epoch, "buyers", *pairs))
 
 
 def delete(item_id: int) -> None:

@@ -834,10 +834,13 @@ class TestRestore:
         ids = [uuid4(), uuid4()]
         for _ in range(2):  # a repeat adds nothing
             counters.restore(ITEM, epoch=1, claims=[(ids[0], stored), (ids[1], gone)])
+            counters.restore_buyers(ITEM, epoch=1, owned={"g:bob": 2})
         with pytest.raises(NotLoaded):
             counters.find(ITEM, ids[0])
         with pytest.raises(WrongEpoch):
             counters.restore(ITEM, epoch=2, claims=[])
+        with pytest.raises(WrongEpoch):
+            counters.restore_buyers(ITEM, epoch=2, owned={})
         adjust(state="open", verified=1)
 
         assert dict(counters.claims(ITEM)) == {ids[0]: stored, ids[1]: gone}
