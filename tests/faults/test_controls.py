@@ -15,6 +15,7 @@ from redis.exceptions import NoScriptError
 from sales import checkout, counters, flash, recovery, sync
 from sales.counters import ClaimRefused, connections, scripts
 from sales.models import FlashSaleItem
+from sales.sync import draining
 from tests.factories import make_loaded_item, make_product
 from tests.faults import invariants
 from tests.faults.crash import dies_at
@@ -146,9 +147,9 @@ def offset_last(item_id, batch):
     return len(waiting)
 
 
-@pytest.mark.parametrize("drain", [sync._drain_batch, offset_first, offset_last])
+@pytest.mark.parametrize("drain", [draining._drain_batch, offset_first, offset_last])
 def test_control_the_offset_is_committed_on_its_own(sale_redis, monkeypatch, drain):
-    monkeypatch.setattr(sync, "_drain_batch", drain)
+    monkeypatch.setattr(draining, "_drain_batch", drain)
     log = Log()
     for step in count(1):
         item = make_loaded_item()

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from catalog.models import StatusChange, Stock, StockMovement
 from sales import adjustments, checkout, counters, flash, orders, sync
 from sales.models import FlashEvent, FlashSaleItem, ItemState, Order
+from sales.sync import order_rows
 from tests.catalog.ledger import assert_ledger_explains
 from tests.factories import make_loaded_item, make_product
 from tests.faults import invariants
@@ -317,7 +318,7 @@ def test_a_regular_order_that_takes_the_same_id_meanwhile_freezes_nothing(
     order_id = claim(item)
     other = make_product()
     contact = orders.Contact(email="a@example.com")
-    taken = sync._taken
+    taken = order_rows._taken
 
     def placed_a_moment_later(order_ids):
         found = taken(order_ids)
@@ -327,7 +328,7 @@ def test_a_regular_order_that_takes_the_same_id_meanwhile_freezes_nothing(
             )
         return found
 
-    monkeypatch.setattr(sync, "_taken", placed_a_moment_later)
+    monkeypatch.setattr(order_rows, "_taken", placed_a_moment_later)
 
     sync.drain(item.pk)
 
