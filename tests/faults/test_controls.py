@@ -15,6 +15,7 @@ from redis.exceptions import NoScriptError
 from sales import checkout, counters, flash, recovery, sync
 from sales.counters import ClaimRefused, connections, scripts
 from sales.models import FlashSaleItem
+from sales.recovery import doubts
 from sales.sync import draining
 from tests.factories import make_loaded_item, make_product
 from tests.faults import invariants
@@ -198,7 +199,7 @@ def test_control_a_redis_that_came_back_old_is_believed(
     if broken == "scripts":
         monkeypatch.setattr(scripts, "run", load_and_run)
     if broken == "verification":
-        monkeypatch.setattr(recovery, "_doubt", lambda item: "")
+        monkeypatch.setattr(doubts, "doubt", lambda item: "")
         recovery.open_fence()
 
     sell(item, log, 8)  # at once, before anybody has looked

@@ -12,6 +12,7 @@ from sales import adjustments, checkout, counters, flash, recovery, sync
 from sales.checkout import refunding
 from sales.flash import preloading
 from sales.models import FlashSale, FlashSaleItem, ItemState, Order, Payment
+from sales.recovery import rebuilding
 from tests.factories import make_item, make_loaded_item, make_product
 from tests.faults import invariants
 from tests.threads import run_at_once
@@ -489,7 +490,7 @@ class TestFailure:
     ):
         item = make_loaded_item()
         sale_redis.script_flush()
-        monkeypatch.setattr(recovery, "recover", lambda item_id: 1 / 0)
+        monkeypatch.setattr(rebuilding, "recover", lambda item_id: 1 / 0)
         monkeypatch.setattr(sync, "freeze", lambda item_id, why: False)
 
         with pytest.raises(counters.NotLoaded, match="cannot be closed"):
@@ -511,7 +512,7 @@ class TestFailure:
             counters.disconnect()
             return outcome
 
-        monkeypatch.setattr(recovery, "recover", restarted_meanwhile)
+        monkeypatch.setattr(rebuilding, "recover", restarted_meanwhile)
         with pytest.raises(counters.Unsure):
             recovery.open_fence()
         counters.disconnect()
