@@ -60,6 +60,16 @@ def send_due(now: datetime, *, limit: int = BATCH) -> int:
     return sent
 
 
+def try_again(mail_ids: Iterable[int], *, now: datetime) -> int:
+    """Put mails that are not sent back in line, for the next tick; return how many.
+
+    One that is sent already stays sent.
+    """
+    return OrderMail.objects.filter(pk__in=mail_ids, sent_at=None).update(
+        next_try_at=now, attempts=0
+    )
+
+
 @transaction.atomic
 def _send(mail_id: int, now: datetime, connection: BaseEmailBackend) -> bool:
     due = OrderMail.objects.filter(pk=mail_id, next_try_at__lte=now)

@@ -18,6 +18,7 @@ from unfold.widgets import (
 )
 
 from catalog.merchant_forms import DialogForm, QuantityField, ReasonForm
+from sales import orders
 from sales.models import PRICE_RANGE, FlashSale, FlashSaleItem, ItemState
 
 
@@ -181,6 +182,16 @@ class CloneForm(DialogForm):
         if opens_at <= timezone.now():
             raise ValidationError(_("Choose a time that is still to come."))
         return opens_at
+
+
+class ResendForm(DialogForm):
+    """Which mail was the latest when the dialog opened: so two clicks are one mail."""
+
+    latest = forms.IntegerField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial = {"latest": orders.latest_mail(self.subject)}
 
 
 class RefundForm(ReasonForm):

@@ -55,6 +55,18 @@ def handle_due(
     return sum(_handled(row) for row in rows)
 
 
+def handle_now(notice_id: int) -> PaymentNotice:
+    """Handle one stored notification that is still open, and return its row.
+
+    Its `note` says why when it could not be done. Safe to repeat.
+    """
+    row = PaymentNotice.objects.select_related("payment").get(pk=notice_id)
+    if row.handled_at is None:
+        _handled(row)
+        row.refresh_from_db()
+    return row
+
+
 def catch_up(payment: Payment) -> None:
     """Bring a payment to where its provider has it: by notification, else by asking."""
     handle_due(timezone.now(), payment=payment)

@@ -262,6 +262,40 @@ def _expire_together(order_ids: Sequence[UUID], now: datetime) -> int:
     return len(due)
 
 
+@transaction.atomic
+def mail_again(order_id: UUID, *, after: int, actor: "User | None" = None) -> bool:
+    """Mail the shopper once more where the order stands; a later tick sends it.
+
+    `after` is the order's latest mail as the caller saw it (0: none). If there is a
+    newer one by now, this is a second click and nothing happens: False. Raises
+    NotPossible when there is nobody to write to, or nothing to say.
+    """
+    order = Order.objects.select_for_update(of=("self",), no_key=True).get(pk=order_id)
+    if not order.email:
+        raise NotPossible(_("This order has no e-mail address yet."))
+    kind = MAILED.get(order.state)
+    if kind is None:
+        raise NotPossible(_("There is no mail about an order in this state."))
+    if latest_mail(order) > after:
+        return False
+    mails.line_up(kind, [order])
+    note = _("“%(mail)s” mailed again to %(email)s") % {
+        "mail": kind.label,
+        "email": order.email,
+    }
+    OrderEvent.objects.create(
+        order=order, state=order.state, note=note[:200], actor=actor
+    )
+    logger.info("order %s: its %s mail is lined up again", order.pk, kind)
+    return True
+
+
+def latest_mail(order: Order) -> int:
+    """The number of the order's newest mail; 0 without one."""
+    latest = order.mails.order_by("-pk").values_list("pk", flat=True).first()
+    return latest or 0
+
+
 def log(order: Order, *, note: str = "", actor: "User | None" = None) -> None:
     """Write the order's present state into its timeline."""
     OrderEvent.objects.create(order=order, state=order.state, note=note, actor=actor)

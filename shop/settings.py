@@ -157,6 +157,7 @@ SHOP_NAME = env_str("SHOP_NAME", "Holdfast")
 SHOP_CURRENCY = env_str("SHOP_CURRENCY", "USD").upper()
 SHOP_HOLD_SECONDS = env_int("SHOP_HOLD_SECONDS", 600, minimum=1)
 SHOP_FLASH_HOLD_SECONDS = env_int("SHOP_FLASH_HOLD_SECONDS", 600, minimum=1)
+SHOP_OFFER_SECONDS = env_int("SHOP_OFFER_SECONDS", 900, minimum=1)
 SHOP_PRELOAD_LEAD_SECONDS = env_int("SHOP_PRELOAD_LEAD_SECONDS", 900)
 SHOP_PAYING_SECONDS = env_int("SHOP_PAYING_SECONDS", 1800, minimum=1)
 SHOP_ROOM_PASS_SECONDS = env_int("SHOP_ROOM_PASS_SECONDS", 600, minimum=1)
@@ -447,6 +448,8 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     menu(_("Flash sales"), "bolt", "sales.flashsale"),
                     menu(_("Orders"), "shopping_bag", "sales.order"),
+                    menu(_("E-mails"), "outgoing_mail", "sales.ordermail"),
+                    menu(_("Payment notices"), "payments", "sales.paymentnotice"),
                 ],
             },
             {

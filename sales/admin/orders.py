@@ -25,12 +25,10 @@ from catalog.columns import display, moment
 from catalog.merchant_forms import DialogForm
 from catalog.merchant_views import actor_of, button
 from catalog.templatetags.money import money
-from sales import checkout, merchant_views
+from sales import checkout, merchant_views, orders
 from sales.admin.steps import attempt, for_state
 from sales.exports import OrderResource
-from sales.merchant_forms import (
-    RefundForm,
-)
+from sales.merchant_forms import RefundForm, ResendForm
 from sales.models import Order, OrderState
 
 ORDER_BADGES = {
@@ -44,6 +42,7 @@ ORDER_BADGES = {
 ORDER_BUTTONS = {
     "cancel": (OrderState.HELD,),
     "refund": (OrderState.PAID,),
+    "resend": tuple(orders.MAILED),
 }
 
 
@@ -90,7 +89,7 @@ class OrderAdmin(ExportMixin, ModelAdmin):  # type: ignore[misc]
     search_help_text = gettext_lazy("Order number or e-mail address")
     ordering = ("-created_at", "-pk")
     actions = None
-    actions_detail = ("cancel", "refund")
+    actions_detail = ("cancel", "refund", "resend")
     resource_classes = (OrderResource,)
     export_form_class = ExportForm
     change_form_template = "merchant/order.html"
@@ -190,6 +189,7 @@ class OrderAdmin(ExportMixin, ModelAdmin):  # type: ignore[misc]
                 "lines": order.lines.select_related("product"),
                 "payments": order.payments.all(),
                 "events": order.events.select_related("actor"),
+                "mails": order.mails.all(),
             }
         return super().change_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
 
@@ -237,3 +237,24 @@ class OrderAdmin(ExportMixin, ModelAdmin):  # type: ignore[misc]
             ),
         )
         return done and _("Order %(number)s is refunded.") % {"number": order.number}
+
+    @button(
+        gettext_lazy("Send e-mail again"),
+        permission="handle",
+        icon="forward_to_inbox",
+        sentence=gettext_lazy(
+            "The shopper gets the mail about where the order stands once more."
+        ),
+        submit=gettext_lazy("Send it"),
+        form_class=ResendForm,
+    )
+    def resend(self, request: HttpRequest, form: ResendForm, order: Order) -> Any:
+        after = form.cleaned_data["latest"]
+
+        def step() -> str:
+            if orders.mail_again(order.pk, after=after, actor=actor_of(request)):
+                return _("The mail to %(email)s goes out within seconds.")
+            return _("A mail to %(email)s is on its way already.")
+
+        done = attempt(form, step)
+        return done and done % {"email": order.email}
