@@ -22,18 +22,29 @@ from sales.counters.replies import (
 )
 from sales.counters.scripts import SHAS
 
+INSIDE = "inside"
 BUYER = re.compile(r"[A-Za-z0-9:._@-]{1,64}")
 
 
 def claim(
-    item_id: int, *, epoch: int, order_id: UUID, buyer: str, quantity: int
+    item_id: int,
+    *,
+    epoch: int,
+    order_id: UUID,
+    buyer: str,
+    quantity: int,
+    inside: bool = False,
 ) -> Admitted:
     """Take units for one order; atomic, and safe to repeat by order id.
 
+    `inside` says that a waiting room, if the sale has one, has let the buyer in.
     Raises ClaimRefused, NotLoaded, or Unsure when the answer was lost.
     """
     (answer,) = claim_many(
-        item_id, epoch=epoch, claims=[Claim(order_id, buyer, quantity)]
+        item_id,
+        epoch=epoch,
+        claims=[Claim(order_id, buyer, quantity)],
+        inside=inside,
     )
     if isinstance(answer, Exception):
         raise answer
@@ -41,12 +52,17 @@ def claim(
 
 
 def claim_many(
-    item_id: int, *, epoch: int, claims: Sequence[Claim], offer_ms: int | None = None
+    item_id: int,
+    *,
+    epoch: int,
+    claims: Sequence[Claim],
+    offer_ms: int | None = None,
+    inside: bool = False,
 ) -> list[Admitted | ClaimRefused | NotLoaded]:
     """Decide a batch in order in one script call; one answer per claim.
 
     With `offer_ms` they are offers to the first in line: what the waiting list wants
-    is not kept from them, and they hold so long.
+    is not kept from them, no waiting room stops them, and they hold so long.
     """
     args: list[str | int] = []
     for wanted in claims:
@@ -57,6 +73,8 @@ def claim_many(
         args += [str(wanted.order_id), wanted.buyer, wanted.quantity]
     if offer_ms is not None:
         args.append(offer_ms)
+    elif inside:
+        args.append(INSIDE)
     return [
         replies.admission(answer)
         for answer in scripts.run("claim", item_id, epoch, *args)
@@ -126,12 +144,16 @@ def refund(item_id: int, *, epoch: int, order_id: UUID, restock: bool) -> Step:
     )
 
 
-def reclaim(item_id: int, *, epoch: int, order_id: UUID, target: str) -> Admitted:
+def reclaim(
+    item_id: int, *, epoch: int, order_id: UUID, target: str, inside: bool = False
+) -> Admitted:
     """Take a released claim's units again, as "held" or, for late money, "paying".
 
-    Raises ClaimRefused when none can be had, StepRefused on a refunded claim.
+    `inside` is as for a claim; money that came late never waits. Raises ClaimRefused
+    when none can be had, StepRefused on a refunded claim.
     """
-    answer = scripts.run("reclaim", item_id, epoch, str(order_id), target)
+    args = [str(order_id), target, *([INSIDE] if inside else [])]
+    answer = scripts.run("reclaim", item_id, epoch, *args)
     code = Code(answer[0])
     if code is Code.DONE:
         seq, left, expires_at, flipped = answer[1:]

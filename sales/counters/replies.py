@@ -26,6 +26,7 @@ class Code(IntEnum):
     UNKNOWN = -12
     HOLD_ENDED = -13
     TOO_MANY = -14
+    WAITING_ROOM = -15
 
 
 REFUSALS = {
@@ -36,6 +37,7 @@ REFUSALS = {
     Code.ENDED: "ended",
     Code.PAUSED: "paused",
     Code.CONFLICT: "conflict",
+    Code.WAITING_ROOM: "waiting_room",
 }
 
 

@@ -6,7 +6,8 @@ KEYS[2]  claims:  hash, order id -> state|buyer|quantity|expires_at|seq|left|fli
 KEYS[3]  buyers:  hash, buyer -> units owned
 KEYS[4]  events:  stream, id <seq>-0
 ARGV     epoch, then per claim: order id, buyer, quantity; and at the end, if these are
-         offers to the first in line, how long they hold (ms)
+         offers to the first in line, how long they hold (ms), or "inside" for buyers
+         whom the waiting room has let in
 
 An ordinary claim leaves the units `waiting`, which the line wants, above the floor.
 
@@ -16,11 +17,13 @@ Returns one answer per claim:
   {-1} not loaded, {-4} wrong epoch, {-10} paused, {-9} ended, {-8, opens_at} not started,
   {-2, left} sold out, {-3, left} all held: none now, but unpaid holds may come back
   or the line goes first,
-  {-6, still allowed} over the buyer's limit, {-11} conflict: known id, other content.
+  {-6, still allowed} over the buyer's limit, {-11} conflict: known id, other content,
+  {-15} the sale has a waiting room (state "room"), and the buyer is not inside.
 `left` is what could still be claimed: above the floor and what the line wants.
 ]]
 local answers, batch = {}, math.floor((#ARGV - 1) / 3)
-local offer_ms = ARGV[3 * batch + 2]
+local from = ARGV[3 * batch + 2]
+local offer_ms = tonumber(from)
 local function all(code)
   for n = 1, batch do answers[n] = {code} end
   return answers
@@ -38,7 +41,7 @@ local time = redis.call("TIME")
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local left, floor, limit = tonumber(meta[3]), tonumber(meta[4]), tonumber(meta[5])
 local seq, held, paying = tonumber(meta[9]), tonumber(meta[10]), tonumber(meta[11])
-local expires_at = now + tonumber(offer_ms or meta[8])
+local expires_at = now + (offer_ms or tonumber(meta[8]))
 local kept = offer_ms and 0 or tonumber(meta[12] or 0)
 local new, owned, events = {}, {}, {}
 
@@ -52,7 +55,7 @@ local function decide(order_id, buyer, quantity)
   end
   if meta[2] == "paused" then return {-10} end
   if meta[2] == "ended" then return {-9} end
-  if meta[2] ~= "open" then return {-1} end
+  if meta[2] ~= "open" and meta[2] ~= "room" then return {-1} end
   if now < tonumber(meta[6]) then return {-8, tonumber(meta[6])} end
   if now >= tonumber(meta[7]) then return {-9} end
   if left - quantity < floor then
@@ -62,6 +65,7 @@ local function decide(order_id, buyer, quantity)
   if kept > 0 and left - quantity < floor + kept then
     return {-3, math.max(0, left - floor - kept)}
   end
+  if meta[2] == "room" and not from then return {-15} end
   owned[buyer] = owned[buyer] or tonumber(redis.call("HGET", KEYS[3], buyer) or 0)
   if owned[buyer] + quantity > limit then
     return {-6, math.max(0, limit - owned[buyer])}

@@ -5,14 +5,16 @@ KEYS[1]  meta:    hash, counters of the item
 KEYS[2]  claims:  hash, order id -> state|buyer|quantity|expires_at|seq|left|flipped
 KEYS[3]  buyers:  hash, buyer -> units owned
 KEYS[4]  events:  stream, id <seq>-0
-ARGV     epoch, order id, target: "held" | "paying"
+ARGV     epoch, order id, target: "held" | "paying", "inside" for a buyer whom the
+         waiting room has let in
 
-"held" obeys the sale's state, window, limit and waiting list like a new claim. "paying"
-is for money that is there already, so only the floor counts.
+"held" obeys the sale's state, window, limit, waiting list and waiting room like a new
+claim. "paying" is for money that is there already, so only the floor counts.
 Returns {1, seq, left, expires_at, flipped} claimed again, {2, state} not released,
         {-1} not loaded, {-4} wrong epoch, {-12} unknown order, {-10} paused,
         {-8, opens_at} not started, {-9} ended, {-5, state} refunded,
-        {-2, left} sold out, {-3, left} all held, {-6, still allowed} over the limit.
+        {-2, left} sold out, {-3, left} all held, {-6, still allowed} over the limit,
+        {-15} the sale has a waiting room, and the buyer is not inside.
 ]]
 local meta = redis.call("HMGET", KEYS[1], "epoch", "state", "left", "floor", "limit",
   "opens_at", "closes_at", "hold_ms", "seq", "held", "paying", "waiting")
@@ -44,6 +46,7 @@ end
 if kept > 0 and left - quantity < floor + kept then
   return {-3, math.max(0, left - floor - kept)}
 end
+if ARGV[3] == "held" and meta[2] == "room" and ARGV[4] ~= "inside" then return {-15} end
 local owned = tonumber(redis.call("HGET", KEYS[3], buyer) or 0)
 if ARGV[3] == "held" and owned + quantity > tonumber(meta[5]) then
   return {-6, math.max(0, meta[5] - owned)}

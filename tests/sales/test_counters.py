@@ -957,6 +957,85 @@ def offer(quantity=1, *, buyer="g:first", order_id=None, offer_ms=900_000):
     return answer
 
 
+class TestTheWaitingRoom:
+    @pytest.fixture(autouse=True)
+    def _room(self, sale_redis):
+        make_counters(units=3, limit=2, state="room")
+
+    def let_in(self, **fields):
+        numbers = {"order_id": uuid4(), "buyer": "g:alice", "quantity": 1, **fields}
+        return counters.claim(ITEM, epoch=1, inside=True, **numbers)
+
+    def refusal(self, quantity=1, **fields):
+        with pytest.raises(ClaimRefused) as refused:
+            claim(quantity, **fields)
+        return refused.value.code
+
+    def test_a_claim_from_outside_is_refused_and_changes_nothing(self):
+        before = counters.snapshot(ITEM)
+
+        assert self.refusal() == "waiting_room"
+
+        after = counters.snapshot(ITEM)
+        assert (after.left, after.seq) == (before.left, before.seq)
+
+    def test_who_was_let_in_may_claim(self):
+        assert self.let_in().left == 2
+
+    def test_a_claim_that_was_admitted_is_answered_from_anywhere(self):
+        order_id = uuid4()
+        first = self.let_in(order_id=order_id)
+
+        again = claim(order_id=order_id)
+
+        assert (again.replayed, again.seq) == (True, first.seq)
+
+    def test_an_offer_need_not_wait(self):
+        assert offer(1).left == 2
+
+    def test_outside_one_is_told_when_it_is_sold_out(self):
+        self.let_in(quantity=2)
+        self.let_in(buyer="g:ben")
+
+        assert self.refusal() == "all_held"
+
+    def test_the_limit_holds_inside(self):
+        self.let_in(quantity=2)
+
+        with pytest.raises(ClaimRefused) as refused:
+            self.let_in()
+
+        assert refused.value.code == "limit_reached"
+
+    def test_a_released_claim_is_held_again_from_inside_only(self):
+        order_id = uuid4()
+        self.let_in(order_id=order_id)
+        counters.release(ITEM, epoch=1, order_id=order_id, reason="cancelled")
+
+        def again(**fields):
+            return counters.reclaim(ITEM, epoch=1, order_id=order_id, **fields)
+
+        with pytest.raises(ClaimRefused) as refused:
+            again(target="held")
+
+        assert refused.value.code == "waiting_room"
+        assert again(target="held", inside=True).state == "held"
+
+    def test_late_money_need_not_wait(self):
+        order_id = uuid4()
+        self.let_in(order_id=order_id)
+        counters.release(ITEM, epoch=1, order_id=order_id, reason="cancelled")
+
+        again = counters.reclaim(ITEM, epoch=1, order_id=order_id, target="paying")
+
+        assert again.state == "paying"
+
+    def test_an_open_door_lets_everybody_in_at_once(self):
+        adjust(state="open")
+
+        assert claim().left == 2
+
+
 class TestTheWaitingList:
     def test_what_the_line_wants_is_left_above_the_floor(self, sale_redis):
         make_counters(units=10, floor=2, waiting=3)

@@ -110,10 +110,12 @@ class Machine(RuleBasedStateMachine):
             if c.buyer == buyer and c.state in kept
         )
 
-    def admission(self, buyer, quantity, *, for_money=False, for_line=False):
+    def admission(
+        self, buyer, quantity, *, for_money=False, for_line=False, inside=False
+    ):
         """Why a claim gets nothing, or DONE."""
         if not for_money:
-            if self.state != "open":
+            if self.state not in ("open", "room"):
                 return {"paused": Code.PAUSED, "ended": Code.ENDED}[self.state]
             if self.window != "open":
                 return {"before": Code.NOT_STARTED, "after": Code.ENDED}[self.window]
@@ -122,6 +124,8 @@ class Machine(RuleBasedStateMachine):
             return Code.ALL_HELD if back else Code.SOLD_OUT
         if not (for_money or for_line) and self.left - quantity < self.kept_from:
             return Code.ALL_HELD
+        if self.state == "room" and not (for_money or for_line or inside):
+            return Code.WAITING_ROOM
         if not for_money and self.owned(buyer) + quantity > self.limit:
             return Code.LIMIT
         return Code.DONE
@@ -131,14 +135,16 @@ class Machine(RuleBasedStateMachine):
         """What is left must not fall below it, for ordinary claims."""
         return self.floor + self.waiting
 
-    def answer_to_claim(self, order_id, buyer, quantity, *, for_line=False):
+    def answer_to_claim(
+        self, order_id, buyer, quantity, *, for_line=False, inside=False
+    ):
         known = self.claims.get(order_id)
         if known:
             same = (known.buyer, known.quantity) == (buyer, quantity)
             return Code.REPEATED if same else Code.CONFLICT
         if self.state in ("frozen", "recovering"):
             return Code.NOT_LOADED
-        return self.admission(buyer, quantity, for_line=for_line)
+        return self.admission(buyer, quantity, for_line=for_line, inside=inside)
 
     def take(self, order_id, buyer, quantity, *, for_line=False):
         self.left -= quantity
@@ -156,12 +162,18 @@ class Machine(RuleBasedStateMachine):
 
     # -- Steps of claims -----------------------------------------------------------
 
-    @rule(order_id=orders, buyer=buyers, quantity=quantities, epoch=epochs)
-    def claim(self, order_id, buyer, quantity, epoch):
+    @rule(
+        order_id=orders,
+        buyer=buyers,
+        quantity=quantities,
+        epoch=epochs,
+        inside=st.booleans(),
+    )
+    def claim(self, order_id, buyer, quantity, epoch, inside=False):
         code = (
             Code.WRONG_EPOCH
             if epoch != 1
-            else self.answer_to_claim(order_id, buyer, quantity)
+            else self.answer_to_claim(order_id, buyer, quantity, inside=inside)
         )
         answers = []
         self.expect(
@@ -174,6 +186,7 @@ class Machine(RuleBasedStateMachine):
                         order_id=order_id,
                         buyer=buyer,
                         quantity=quantity,
+                        inside=inside,
                     )
                 )
                 or answers[0]
@@ -308,8 +321,13 @@ class Machine(RuleBasedStateMachine):
             self.left += claim.quantity
             self.released += claim.quantity
 
-    @rule(order_id=orders, epoch=epochs, wanted=st.sampled_from(["held", "paying"]))
-    def reclaim(self, order_id, epoch, wanted):
+    @rule(
+        order_id=orders,
+        epoch=epochs,
+        wanted=st.sampled_from(["held", "paying"]),
+        inside=st.booleans(),
+    )
+    def reclaim(self, order_id, epoch, wanted, inside=False):
         claim = self.claims.get(order_id)
         if claim is None:
             code = Code.UNKNOWN
@@ -321,13 +339,16 @@ class Machine(RuleBasedStateMachine):
             code = Code.NOT_LOADED
         else:
             code = self.admission(
-                claim.buyer, claim.quantity, for_money=wanted == "paying"
+                claim.buyer,
+                claim.quantity,
+                for_money=wanted == "paying",
+                inside=inside,
             )
         code = self.guarded(epoch, code)
         self.expect(
             code,
             lambda: counters.reclaim(
-                ITEM, epoch=epoch, order_id=order_id, target=wanted
+                ITEM, epoch=epoch, order_id=order_id, target=wanted, inside=inside
             ),
         )
         if code == Code.DONE:
@@ -436,7 +457,7 @@ class Machine(RuleBasedStateMachine):
         if code == Code.DONE:
             self.window = window
 
-    @rule(state=st.sampled_from(["open", "open", "paused", "ended", "frozen"]))
+    @rule(state=st.sampled_from(["open", "open", "room", "paused", "ended", "frozen"]))
     def change_state(self, state):
         doubtful = self.state in ("frozen", "recovering")
         code = Code.REPEATED if state == self.state else Code.DONE
