@@ -429,7 +429,7 @@ def test_somebody_elses_cart_cannot_be_ordered():
 
 
 def test_an_account_reads_its_own_orders_newest_first_by_cursor(monkeypatch):
-    monkeypatch.setattr("sales.api.PAGE", 2)
+    monkeypatch.setattr("sales.api.order_calls.PAGE", 2)
     product, user = make_product(), make_user()
     made = [order_of(as_user(user), (product, 1)).json()["id"] for _ in range(3)]
     order_of(as_user(), (product, 1))
