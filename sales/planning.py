@@ -57,6 +57,31 @@ def create(
     return flash.schedule(sale.pk, actor=actor)
 
 
+@transaction.atomic
+def clone(sale: FlashSale, name: str, opens_at: datetime) -> FlashSale:
+    """A draft with the same items, as long as the sale is.
+
+    Raises IntegrityError when a product is in another sale at that time.
+    """
+    copy = FlashSale.objects.create(
+        name=name,
+        slug=f"{slugify(name)[:110]}-{opens_at:%Y%m%d%H%M%S}",
+        opens_at=opens_at,
+        closes_at=opens_at + (sale.closes_at - sale.opens_at),
+    )
+    for item in sale.items.all():
+        FlashSaleItem.objects.create(
+            sale=copy,
+            product=item.product,
+            price=item.price,
+            requested_units=item.requested_units,
+            limit_per_buyer=item.limit_per_buyer,
+            opens_at=copy.opens_at,
+            closes_at=copy.closes_at,
+        )
+    return copy
+
+
 def _add(sale: FlashSale, offer: Offer) -> None:
     try:
         with transaction.atomic():
