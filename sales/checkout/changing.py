@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from sales import counters, flash, orders
 from sales.checkout import finding
 from sales.counters import ClaimRefused, Code, StepRefused
-from sales.models import Order, OrderState
+from sales.models import FlashSaleItem, Order, OrderState
 from sales.orders import NotPossible
 
 if TYPE_CHECKING:
@@ -43,12 +43,28 @@ def claim_again(order_id: UUID) -> counters.Admitted:
 
     Raises ClaimRefused with its code, NotPossible for a refunded order.
     """
-    item, claim_id = finding.claim_of(
-        order_id, Order.objects.filter(pk=order_id).first()
-    )
+    item, claim_id = _claim_of(order_id)
+    try:
+        return _hold_again(item, claim_id)
+    except ClaimRefused as refusal:
+        stored = counters.find(item.pk, claim_id)
+        if refusal.code != flash.OUTSIDE or stored is None:
+            raise
+        if not flash.may_enter(item.pk, stored.buyer):
+            raise
+    return _hold_again(item, claim_id, inside=True)
+
+
+def _claim_of(order_id: UUID) -> tuple[FlashSaleItem, UUID]:
+    return finding.claim_of(order_id, Order.objects.filter(pk=order_id).first())
+
+
+def _hold_again(
+    item: FlashSaleItem, claim_id: UUID, *, inside: bool = False
+) -> counters.Admitted:
     try:
         admitted = counters.reclaim(
-            item.pk, epoch=item.epoch, order_id=claim_id, target="held"
+            item.pk, epoch=item.epoch, order_id=claim_id, target="held", inside=inside
         )
     except StepRefused as error:
         raise NotPossible(_("This order cannot be held again.")) from error
@@ -74,20 +90,23 @@ def change_claim(
     else may take the units: then the old claim is held again if that is possible.
     Raises NotChanged, NotPossible once payment has begun, NotLoaded or Unsure.
     """
-    _refuse_hopeless(item_id, old_id, quantity)
+    _refuse_hopeless(item_id, old_id, buyer, quantity)
     cancel(old_id)
     try:
         return flash.claim(item_id, order_id=order_id, buyer=buyer, quantity=quantity)
     except ClaimRefused as refusal:
         try:
-            claim_again(old_id)
+            _hold_again(*_claim_of(old_id), inside=True)
         except (ClaimRefused, NotPossible):
             raise NotChanged(refusal, is_kept=False) from refusal
         raise NotChanged(refusal, is_kept=True) from refusal
 
 
-def _refuse_hopeless(item_id: int, old_id: UUID, quantity: int) -> None:
-    """Raise NotChanged if the item cannot give that many, the old claim's included."""
+def _refuse_hopeless(item_id: int, old_id: UUID, buyer: str, quantity: int) -> None:
+    """Raise NotChanged if the item cannot give that many, the old claim's included.
+
+    Or if the buyer would have to wait in the waiting room for them.
+    """
     live = flash.live([item_id]).get(item_id)
     old = counters.find(item_id, old_id)
     if live is None or old is None or old.state != OrderState.HELD:
@@ -100,5 +119,7 @@ def _refuse_hopeless(item_id: int, old_id: UUID, quantity: int) -> None:
         refusal = ClaimRefused("limit_reached", live.limit - old.quantity)
     elif quantity > most:
         refusal = ClaimRefused("sold_out", most)
+    elif live.has_room and not flash.may_enter(item_id, buyer):
+        refusal = ClaimRefused(flash.OUTSIDE)
     if refusal is not None:
         raise NotChanged(refusal, is_kept=True)

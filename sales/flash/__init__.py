@@ -8,7 +8,15 @@ never sold twice. Opening and closing happen inside the claim script by Redis ti
 states `live` and `ended` here only follow.
 """
 
-from sales.flash.claims import Live, claim, forget_epochs, live
+from sales.flash.claims import (
+    OUTSIDE,
+    Live,
+    claim,
+    forget_epochs,
+    live,
+    may_enter,
+    sale_of,
+)
 from sales.flash.life import advance, cancel, end, pause, resume, schedule
 from sales.flash.preloading import (
     Preloaded,
@@ -19,9 +27,10 @@ from sales.flash.preloading import (
 )
 from sales.flash.settling import settle
 from sales.flash.states import RUNNING, UNLOADED, loaded, locked, log
-from sales.flash.telling import tell, wanted_state
+from sales.flash.telling import reconcile, tell, wanted_state
 
 __all__ = [
+    "OUTSIDE",
     "RUNNING",
     "UNLOADED",
     "Live",
@@ -37,10 +46,13 @@ __all__ = [
     "loaded",
     "locked",
     "log",
+    "may_enter",
     "pause",
     "preload",
     "preload_due",
+    "reconcile",
     "resume",
+    "sale_of",
     "schedule",
     "settle",
     "tell",

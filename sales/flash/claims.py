@@ -3,11 +3,12 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from django.utils import timezone
 
-from sales import counters, demand, sync
+from sales import counters, demand, rooms, sync
 from sales.counters import Admitted, ClaimRefused, NotLoaded, Snapshot, Unsure
 from sales.models import ClaimAnswer, FlashSaleItem, ItemState, SaleState
 
@@ -29,21 +30,26 @@ class Live:
     opens_at: datetime
     closes_at: datetime
     now: datetime
+    has_room: bool = False  # only who was let into the waiting room may claim
 
     @property
     def is_over(self) -> bool:
         return self.state == "ended"
 
 
+OUTSIDE = "waiting_room"  # the refusal of who has not been let in
+
 _epochs: dict[int, int] = {}
+_sales: dict[int, int] = {}
 
 
 def claim(item_id: int, *, order_id: UUID, buyer: str, quantity: int) -> Admitted:
     """Take units of a flash sale for one order; decided in Redis, without a query.
 
-    The same order id again gives the first answer. Raises ClaimRefused with its code,
-    NotLoaded when Redis is lost or not verified (start recovery), Unsure when the
-    answer was lost (ask again with the same order id). What was answered is counted.
+    The same order id again gives the first answer. While the sale has a waiting room
+    only who was let in is admitted. Raises ClaimRefused with its code, NotLoaded when
+    Redis is lost or not verified (start recovery), Unsure when the answer was lost (ask
+    again with the same order id). What was answered is counted.
     """
     try:
         admitted = _noted_claim(item_id, order_id, buyer, quantity)
@@ -94,24 +100,53 @@ def _claim_once(
     item_id: int, order_id: UUID, buyer: str, quantity: int
 ) -> tuple[int, Admitted]:
     epoch = _epoch(item_id)
-    admitted = counters.claim(
-        item_id, epoch=epoch, order_id=order_id, buyer=buyer, quantity=quantity
+    ask = partial(
+        counters.claim,
+        item_id,
+        epoch=epoch,
+        order_id=order_id,
+        buyer=buyer,
+        quantity=quantity,
     )
-    return epoch, admitted
+    try:
+        return epoch, ask()
+    except ClaimRefused as refusal:
+        if refusal.code != OUTSIDE or not may_enter(item_id, buyer):
+            raise
+    return epoch, ask(inside=True)
+
+
+def may_enter(item_id: int, buyer: str) -> bool:
+    """Whether the waiting room of the item's sale has let the buyer in; no query.
+
+    Raises NotLoaded when the room does not answer: then nobody is let in.
+    """
+    return rooms.is_inside(sale_of(item_id), buyer)
+
+
+def sale_of(item_id: int) -> int:
+    """The id of the item's sale."""
+    if item_id not in _sales:
+        _read(item_id)
+    return _sales[item_id]
 
 
 def _epoch(item_id: int) -> int:
     """The item's epoch; a stale one is refused by the script and read again."""
     if item_id not in _epochs:
-        _epochs[item_id] = FlashSaleItem.objects.values_list("epoch", flat=True).get(
-            pk=item_id
-        )
+        _read(item_id)
     return _epochs[item_id]
+
+
+def _read(item_id: int) -> None:
+    found = FlashSaleItem.objects.values_list("epoch", "sale_id").get(pk=item_id)
+    _epochs[item_id], _sales[item_id] = found
 
 
 def forget_epochs() -> None:
     """Read every item's epoch again at its next claim."""
     _epochs.clear()
+    _sales.clear()
 
 
 def _refuse_if_not_running(item_id: int) -> None:
@@ -146,6 +181,7 @@ def _live(item_id: int, s: Snapshot) -> Live:
         opens_at=sync.moment(s.opens_at),
         closes_at=sync.moment(s.closes_at),
         now=sync.moment(s.now),
+        has_room=s.state == "room",
     )
 
 
@@ -155,7 +191,7 @@ def _state_for_shoppers(s: Snapshot) -> str:
         return "ended"
     if s.state == "paused":
         return "paused"
-    if s.state != "open":
+    if s.state not in ("open", "room"):
         return "not_loaded"
     if s.now < s.opens_at:
         return "not_started"

@@ -33,7 +33,7 @@ def wanted_state(item: FlashSaleItem) -> str:
         return "ended"
     if item.sale.state == SaleState.PAUSED or item.state == ItemState.PAUSED:
         return "paused"
-    return "open"
+    return "room" if item.sale.has_waiting_room else "open"
 
 
 def reconcile(sale_id: int) -> None:

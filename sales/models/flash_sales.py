@@ -39,6 +39,11 @@ class FlashSale(models.Model):
     state = models.CharField(
         max_length=12, choices=SaleState.choices, default=SaleState.DRAFT
     )
+    has_waiting_room = models.BooleanField(
+        _("waiting room"),
+        default=False,
+        help_text=_("Let shoppers in one after the other, as fast as there are units."),
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     history = HistoricalRecords()
 

@@ -45,6 +45,7 @@ class ClaimAnswer(models.TextChoices):
     ENDED = "ended", _("Too late")
     PAUSED = "paused", _("Sale paused")
     CONFLICT = "conflict", _("Order id used twice")
+    WAITING_ROOM = "waiting_room", _("Past the waiting room")
     NOT_LOADED = "not_loaded", _("Counters not verified")
     UNSURE = "unsure", _("Answer lost on the way")
 
