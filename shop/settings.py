@@ -456,6 +456,7 @@ UNFOLD: dict[str, Any] = {
                 "title": _("What happened"),
                 "items": [
                     menu(_("Ledger"), "receipt_long", "catalog.stockmovement"),
+                    menu(_("Flash events"), "list_alt", "sales.flashevent"),
                     menu(_("Status changes"), "swap_vert", "catalog.statuschange"),
                     menu(_("Level changes"), "tune", "catalog.thresholdchange"),
                     menu(_("Alerts"), "notifications", "catalog.alert"),

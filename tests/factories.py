@@ -104,6 +104,7 @@ def make_staff(role):
     if not Group.objects.filter(name=role).exists():  # flushed by another test
         import_module("shop.migrations.0001_roles").make_roles(apps, None)
         import_module("shop.migrations.0002_letters").let_roles_look(apps, None)
+        import_module("shop.migrations.0003_flash_events").let_roles_look(apps, None)
     address = f"staff-{next(_serial)}@example.org"
     user = User.objects.create_user(address, address, is_staff=True)
     user.groups.add(Group.objects.get(name=role))

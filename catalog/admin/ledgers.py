@@ -1,5 +1,6 @@
 """The ledgers: rows to read, search and filter, which nobody can edit."""
 
+from operator import attrgetter
 from typing import Any
 
 from django.contrib import admin
@@ -16,6 +17,7 @@ from unfold.contrib.filters.admin import (
 from unfold.paginator import InfinitePaginator
 
 from catalog import search, thresholds
+from catalog.admin.ledger_files import Cell, CsvExport
 from catalog.columns import (
     BADGES,
     KIND_BADGES,
@@ -66,8 +68,26 @@ class LedgerAdmin(ModelAdmin):  # type: ignore[misc]
         return False
 
 
+MOVEMENT_FILE: dict[str, Cell] = {
+    "id": attrgetter("pk"),
+    "created_at": attrgetter("created_at"),
+    "sku": attrgetter("product.sku"),
+    "product": attrgetter("product.name"),
+    "kind": attrgetter("kind"),
+    **{
+        f"{name}_{when}": attrgetter(f"{name}_{when}")
+        for name in ("on_hand", "reserved", "allocated")
+        for when in ("before", "delta", "after")
+    },
+    "reason": attrgetter("reason"),
+    "cause": attrgetter("cause"),
+    "actor": lambda movement: str(movement.actor or ""),
+}
+
+
 @admin.register(StockMovement)
-class StockMovementAdmin(LedgerAdmin):
+class StockMovementAdmin(CsvExport, LedgerAdmin):
+    file_columns = MOVEMENT_FILE
     empty_text = gettext_lazy(
         "Each change of a quantity is written here: a count, an order, an import."
     )

@@ -1,5 +1,5 @@
 """The sales' pages in the dashboard; importing them registers them."""
 
-from sales.admin import audits, flash_desk, letters, orders, tokens
+from sales.admin import audits, events, flash_desk, letters, orders, tokens
 
-__all__ = ["audits", "flash_desk", "letters", "orders", "tokens"]
+__all__ = ["audits", "events", "flash_desk", "letters", "orders", "tokens"]
