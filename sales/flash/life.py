@@ -14,6 +14,7 @@ from sales import floors, sync
 from sales.counters import NotLoaded, Unsure
 from sales.flash import settling, states, telling
 from sales.flash.states import RUNNING, UNLOADED
+from sales.invariants import LET_GO_ON
 from sales.models import FlashSale, FlashSaleItem, ItemState, SaleState
 from sales.orders import NotPossible
 
@@ -46,15 +47,22 @@ def pause(sale_id: int, *, actor: "User | None" = None) -> FlashSale:
 
 @transaction.atomic
 def resume(sale_id: int, *, actor: "User | None" = None) -> FlashSale:
-    """Paused -> live (or loaded, before it opens). PostgreSQL first."""
+    """Paused -> live (or loaded, before it opens). PostgreSQL first.
+
+    Products that the audit has paused go on, too, also in a sale that runs: somebody
+    has looked. They are not paused for the same finding again.
+    """
     sale = states.locked(sale_id)
-    if sale.state in (SaleState.LOADED, SaleState.LIVE):
-        return sale
-    states.require(sale, SaleState.PAUSED, _("Only a paused sale can be resumed."))
-    opened = sale.opens_at <= timezone.now()
+    if sale.state not in RUNNING:
+        raise NotPossible(
+            _("Only a paused sale can be resumed. (%(sale)s: %(state)s)")
+            % {"sale": sale.name, "state": sale.get_state_display()}
+        )
     for item in sale.items.select_for_update().filter(state=ItemState.PAUSED):
-        sync.move_item(item, ItemState.LOADED, actor=actor)
-    states.move(sale, SaleState.LIVE if opened else SaleState.LOADED, actor)
+        sync.move_item(item, ItemState.LOADED, actor=actor, note=LET_GO_ON)
+    if sale.state == SaleState.PAUSED:
+        opened = sale.opens_at <= timezone.now()
+        states.move(sale, SaleState.LIVE if opened else SaleState.LOADED, actor)
     transaction.on_commit(lambda: telling.reconcile(sale_id))
     return sale
 

@@ -21,6 +21,7 @@ from sales.models import (
     Order,
     OrderLine,
     OrderState,
+    SaleState,
     Verdict,
 )
 from sales.orders import NotPossible
@@ -503,6 +504,29 @@ def test_what_somebody_let_go_on_is_not_paused_for_the_same_again(sale_redis):
     assert audit.run().verdict == Verdict.DRIFT
 
     assert claim(item, buyer="g:bob")
+
+
+def test_resume_lets_paused_items_of_a_live_sale_go_on(sale_redis, admin_user):
+    """Only one product stands still, so the sale itself was never paused."""
+    item = make_loaded_item(units=3, limit=1)
+    flash.advance()
+    sale_redis.hset(counters.keys(item.pk)[0], "limit", 2)
+    claim(item, 2)
+    sale_redis.hset(counters.keys(item.pk)[0], "limit", 1)
+    sync.drain(item.pk)
+    audit.run()
+    with pytest.raises(counters.ClaimRefused, match="paused"):
+        claim(item, buyer="g:bob")
+
+    for _ in range(2):  # two clicks
+        flash.resume(item.sale_id, actor=admin_user)
+    audit.run()
+
+    assert claim(item, buyer="g:bob")
+    item.sale.refresh_from_db()
+    assert item.sale.state == SaleState.LIVE
+    moves = item.sale.transitions.filter(item=item, to_state=ItemState.LOADED)
+    assert moves.get(from_state=ItemState.PAUSED).actor == admin_user
 
 
 def test_an_item_whose_redis_was_rebuilt_is_paused_for_the_same_again(sale_redis):
