@@ -15,7 +15,7 @@ from unfold.dataclasses import UnfoldAction
 
 from catalog.admin.history import HistoryAdmin
 from catalog.columns import display, moment
-from sales import merchant_views
+from sales import flash, merchant_views
 from sales.admin import sale_items
 from sales.admin.sale_buttons import BUTTONS, ChangeButtons, LifeButtons
 from sales.admin.steps import for_state
@@ -196,4 +196,7 @@ class FlashSaleAdmin(LifeButtons, ChangeButtons, HistoryAdmin, ModelAdmin):  # t
     ) -> list[UnfoldAction]:
         sale = self.get_object(request, unquote(str(object_id)))
         allowed = super().get_actions_detail(request, object_id)
-        return for_state(allowed, "sales_flashsale_", sale and sale.state, BUTTONS)
+        buttons = for_state(allowed, "sales_flashsale_", sale and sale.state, BUTTONS)
+        if sale is None or flash.can_resume(sale):
+            return buttons
+        return [b for b in buttons if b.action_name != "sales_flashsale_resume"]

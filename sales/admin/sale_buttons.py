@@ -20,7 +20,7 @@ BUTTONS = {
     "schedule": (SaleState.DRAFT,),
     "preload": (SaleState.SCHEDULED, SaleState.LOADED),
     "pause": (SaleState.LOADED, SaleState.LIVE),
-    "resume": (SaleState.PAUSED,),
+    "resume": flash.RUNNING,  # if there is something to resume
     "end": flash.RUNNING,
     "cancel": (SaleState.DRAFT, SaleState.SCHEDULED, SaleState.LOADED),
     "change_units": flash.RUNNING,
@@ -97,7 +97,10 @@ class LifeButtons:
         gettext_lazy("Resume"),
         permission="change",
         icon="play_arrow",
-        sentence=gettext_lazy("Shoppers can claim again at once."),
+        sentence=gettext_lazy(
+            "Shoppers can claim again at once. Products that the audit has paused go "
+            "on, too: look first at what it has found."
+        ),
         variant=ActionVariant.SUCCESS,
     )
     def resume(self, request: HttpRequest, form: DialogForm, sale: FlashSale) -> Any:

@@ -17,7 +17,7 @@ from sales.flash.claims import (
     may_enter,
     sale_of,
 )
-from sales.flash.life import advance, cancel, end, pause, resume, schedule
+from sales.flash.life import advance, can_resume, cancel, end, pause, resume, schedule
 from sales.flash.preloading import (
     Preloaded,
     first_counters,
@@ -36,6 +36,7 @@ __all__ = [
     "Live",
     "Preloaded",
     "advance",
+    "can_resume",
     "cancel",
     "claim",
     "end",

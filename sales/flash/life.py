@@ -45,6 +45,14 @@ def pause(sale_id: int, *, actor: "User | None" = None) -> FlashSale:
     return _hold(sale_id, SaleState.PAUSED, "paused", (*RUNNING,), actor)
 
 
+def can_resume(sale: FlashSale) -> bool:
+    """Whether the sale is paused, or runs and the audit has paused a product of it."""
+    if sale.state == SaleState.PAUSED:
+        return True
+    paused = sale.items.filter(state=ItemState.PAUSED)
+    return sale.state in RUNNING and paused.exists()
+
+
 @transaction.atomic
 def resume(sale_id: int, *, actor: "User | None" = None) -> FlashSale:
     """Paused -> live (or loaded, before it opens). PostgreSQL first.

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from catalog import alerts
 from sales import audit, checkout, counters, desk, flash, jobs, orders, sync
-from sales.models import FlashSale, Order, SaleState
+from sales.models import FlashSale, ItemState, Order, SaleState
 from tests.factories import (
     make_item,
     make_loaded_item,
@@ -182,6 +182,24 @@ def test_buttons_fit_the_state_of_the_sale(admin_client, state, buttons):
     shown = {name for name in every if f'href="{sale_page(sale, name)}"' in html}
     assert buttons <= shown
     assert not (every - buttons - {b for b in every if "change_" in b}) & shown
+
+
+@pytest.mark.redis
+def test_a_product_paused_by_the_audit_can_be_resumed_in_a_live_sale(
+    admin_client, sale_redis
+):
+    item = make_loaded_item()
+    flash.advance()
+    button = f'href="{sale_page(item.sale, "resume")}"'
+    assert button not in admin_client.get(sale_page(item.sale)).content.decode()
+    audit.pause_item(item.pk, "it was found")
+
+    assert button in admin_client.get(sale_page(item.sale)).content.decode()
+    admin_client.post(sale_page(item.sale, "resume"))
+
+    item.refresh_from_db()
+    assert item.state == ItemState.LOADED
+    assert button not in admin_client.get(sale_page(item.sale)).content.decode()
 
 
 def test_asking_for_a_button_changes_nothing(admin_client):

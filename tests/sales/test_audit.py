@@ -21,6 +21,7 @@ from sales.models import (
     Order,
     OrderLine,
     OrderState,
+    Payment,
     SaleState,
     Verdict,
 )
@@ -333,7 +334,7 @@ def test_what_is_no_drift_gives_no_alarm(sale_redis):
     sync.drain(item.pk)
     for order in Order.objects.filter(state=OrderState.HELD):
         checkout.cancel(order.pk)
-    for payment in checkout.Payment.objects.filter(state="pending"):
+    for payment in Payment.objects.filter(state="pending"):
         checkout.finish(payment.pk, "paid")
     assert flash.settle(item.sale_id)
     paid = Order.objects.filter(state=OrderState.PAID).first()
