@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
 from catalog import stock, thresholds
-from catalog.models import Product
+from catalog.models import Product, Stock
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -54,18 +54,42 @@ def create(new: New, *, actor: "User | None" = None) -> Product:
             product.save()
     except IntegrityError as error:
         raise SkuTaken(new.sku) from error
+    product.stock = open_stock(
+        product,
+        on_hand=new.on_hand,
+        safety_threshold=new.safety_threshold,
+        low_stock_level=new.low_stock_level,
+        actor=actor,
+    )
+    return product
+
+
+def open_stock(
+    product: Product,
+    *,
+    on_hand: int,
+    safety_threshold: int | None,
+    low_stock_level: int | None,
+    actor: "User | None" = None,
+) -> Stock:
+    """A saved product's first stock row, with its movement.
+
+    A level of None is inherited from the category or the store. The caller has called
+    `thresholds.hold()` in this transaction, so that no default changes meanwhile.
+    """
     defaults = thresholds.Defaults()
 
     def level(wanted: int | None, field: str) -> int:
-        return defaults.of(None, field).number if wanted is None else wanted
+        if wanted is not None:
+            return wanted
+        return defaults.of(product.category_id, field).number
 
-    product.stock = stock.open_stock(
+    return stock.open_stock(
         product,
-        on_hand=new.on_hand,
-        safety_threshold=level(new.safety_threshold, "safety_threshold"),
-        low_stock_level=level(new.low_stock_level, "low_stock_level"),
-        inherits_threshold=new.safety_threshold is None,
-        inherits_low_stock_level=new.low_stock_level is None,
+        on_hand=on_hand,
+        safety_threshold=level(safety_threshold, "safety_threshold"),
+        low_stock_level=level(low_stock_level, "low_stock_level"),
+        inherits_threshold=safety_threshold is None,
+        inherits_low_stock_level=low_stock_level is None,
         note=stock.Note(reason="new product", actor=actor),
     )
-    return product

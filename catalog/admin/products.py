@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.auth.models import User
 from django.db import models, transaction
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
@@ -15,25 +14,14 @@ from import_export.admin import ExportMixin
 from unfold.admin import ModelAdmin
 from unfold.contrib.import_export.forms import ExportForm
 
-from catalog import merchant_views, restock, search, stock, thresholds
+from catalog import merchant_views, products, restock, search, thresholds
 from catalog.admin.history import HistoryAdmin
-from catalog.columns import (
-    BADGES,
-    display,
-    status_badge,
-)
+from catalog.columns import BADGES, display, status_badge
 from catalog.exports import ProductResource
-from catalog.filters import (
-    CategoryFilter,
-    ProductStatusFilter,
-)
-from catalog.merchant_forms import (
-    NewProductForm,
-)
+from catalog.filters import CategoryFilter, ProductStatusFilter
+from catalog.merchant_forms import NewProductForm
 from catalog.merchant_views import actor_of
-from catalog.models import (
-    Product,
-)
+from catalog.models import Product
 from catalog.thresholds import Levels
 
 
@@ -136,24 +124,11 @@ class ProductAdmin(HistoryAdmin, ExportMixin, ModelAdmin):  # type: ignore[misc]
             return
         thresholds.hold()
         super().save_model(request, obj, form, change)
-        self._open_stock(obj, form.cleaned_data, actor_of(request))
-
-    def _open_stock(self, product: Product, typed: dict[str, Any], actor: User) -> None:
-        defaults = thresholds.Defaults()
-
-        def level(field: str) -> int:
-            if typed[field] is not None:
-                return int(typed[field])
-            return defaults.of(product.category_id, field).number
-
-        stock.open_stock(
-            product,
-            on_hand=typed["on_hand"],
-            safety_threshold=level("safety_threshold"),
-            low_stock_level=level("low_stock_level"),
-            inherits_threshold=typed["safety_threshold"] is None,
-            inherits_low_stock_level=typed["low_stock_level"] is None,
-            note=stock.Note(reason="new product", actor=actor),
+        numbers = ("on_hand", "safety_threshold", "low_stock_level")
+        products.open_stock(
+            obj,
+            **{name: form.cleaned_data[name] for name in numbers},
+            actor=actor_of(request),
         )
 
     def has_import_permission(self, request: HttpRequest) -> bool:
