@@ -206,10 +206,16 @@ def look_for_long_outs() -> int:
 
 
 def start_recovery() -> None:
-    """Ask for recovery now, unless somebody did within the last seconds."""
-    queue = get_queue("default")
-    if queue.connection.set("recovery-asked", 1, nx=True, ex=2):
-        queue.enqueue(recover, job_timeout=300, ttl=30, result_ttl=0)
+    """Ask for recovery now, unless somebody did within the last seconds.
+
+    If the queue's server is away as well, the next tick recovers.
+    """
+    try:
+        queue = get_queue("default")
+        if queue.connection.set("recovery-asked", 1, nx=True, ex=2):
+            queue.enqueue(recover, job_timeout=300, ttl=30, result_ttl=0)
+    except Exception:
+        logger.exception("recovery could not be asked for")
 
 
 def start_handling() -> None:
