@@ -33,6 +33,7 @@ from sales import (
     sync,
     tags,
     tokens,
+    waiting_list,
 )
 from sales.counters import NotLoaded, Unsure
 from sales.models import Verdict
@@ -42,6 +43,7 @@ logger = logging.getLogger(__name__)
 DRAIN_SECONDS = 20
 PAUSE_SECONDS = 0.1
 TAG_SECONDS = 1
+LINE_SECONDS = 0.5
 NOTICES_CAME = "notices-came"
 
 
@@ -50,10 +52,11 @@ def drain_items(seconds: float = DRAIN_SECONDS) -> int:
     """Bring all waiting events into PostgreSQL for a while; return how many.
 
     A bounded loop over the loaded items, so the lag stays below a second while events
-    flow. One item's failure is logged and leaves the others alone.
+    flow. Beside it, price tags are written and waiting lists served. One item's failure
+    is logged and leaves the others alone.
     """
     deadline = time.monotonic() + seconds
-    tags_due = 0.0
+    tags_due = lines_due = 0.0
     drained = 0
     while time.monotonic() < deadline:
         try:
@@ -69,6 +72,9 @@ def drain_items(seconds: float = DRAIN_SECONDS) -> int:
         if time.monotonic() >= tags_due:
             _write_tags()
             tags_due = time.monotonic() + TAG_SECONDS
+        if time.monotonic() >= lines_due:
+            _serve_lines()
+            lines_due = time.monotonic() + LINE_SECONDS
         time.sleep(PAUSE_SECONDS)
     if drained:
         logger.info("drained %s events", drained)
@@ -91,6 +97,16 @@ def _write_tags() -> None:
         tags.write()
     except Exception:
         logger.exception("the price tags are not written")
+
+
+def _serve_lines() -> None:
+    """Offer what has come back to those in line; what fails waits for the next tick."""
+    try:
+        waiting_list.serve(timezone.now())
+    except (NotLoaded, Unsure) as error:
+        logger.warning("the waiting lists wait for Redis: %s", error)
+    except Exception:
+        logger.exception("the waiting lists are not served")
 
 
 @job("default", timeout=120, ttl=60, result_ttl=0)

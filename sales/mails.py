@@ -16,7 +16,7 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
 from django.template.loader import render_to_string
-from django.utils import translation
+from django.utils import formats, translation
 from django.utils.translation import gettext as _
 
 from sales.models import MailKind, Order, OrderMail, OrderState
@@ -30,6 +30,7 @@ STILL: dict[str, tuple[str, ...]] = {
     MailKind.EXPIRED: (OrderState.EXPIRED,),
     MailKind.REFUNDED: (OrderState.REFUNDED,),
     MailKind.SENT_BACK: tuple(OrderState.values),
+    MailKind.OFFER: (OrderState.HELD,),
 }
 WAITS = [timedelta(minutes=m) for m in (1, 5, 30, 120, 480, 1440)]
 
@@ -141,6 +142,13 @@ def _headers(row: OrderMail) -> dict[str, str]:
 def _words(kind: str, order: Order) -> tuple[str, list[str]]:
     """The subject, and what the mail says above the list of goods."""
     values: dict[str, Any] = {"number": order.number}
+    if kind == MailKind.OFFER:
+        until = formats.date_format(order.expires_at, "DATETIME_FORMAT")
+        return _("It is your turn: order %(number)s") % values, [
+            _("You waited in line, and now it has come back. It is held for you."),
+            _("Pay on the order's page until %(until)s UTC.") % {"until": until},
+            _("If it is not paid by then, it goes to the next in line."),
+        ]
     if kind == MailKind.PAID:
         return _("Order %(number)s is paid") % values, [
             _("Thank you! Your payment has arrived and the goods are yours."),

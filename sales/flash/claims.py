@@ -27,6 +27,7 @@ class Live:
     paying: int
     paid: int
     limit: int
+    waiting: int  # units the waiting list wants
     opens_at: datetime
     closes_at: datetime
     now: datetime
@@ -178,6 +179,7 @@ def _live(item_id: int, s: Snapshot) -> Live:
         paying=s.paying,
         paid=s.paid,
         limit=s.limit,
+        waiting=s.waiting,
         opens_at=sync.moment(s.opens_at),
         closes_at=sync.moment(s.closes_at),
         now=sync.moment(s.now),

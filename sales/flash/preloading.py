@@ -19,7 +19,13 @@ from sales import counters, floors, sync
 from sales.counters import NotLoaded, Snapshot, Unsure
 from sales.flash import states, telling
 from sales.flash.states import RUNNING
-from sales.models import FlashSale, FlashSaleItem, ItemState, SaleState
+from sales.models import (
+    FlashSale,
+    FlashSaleItem,
+    ItemState,
+    SaleState,
+    WaitingEntry,
+)
 from sales.orders import NotPossible
 
 if TYPE_CHECKING:
@@ -181,6 +187,7 @@ def first_counters(item: FlashSaleItem, *, state: str) -> Snapshot:
         paying=item.paying,
         paid=item.paid,
         released=item.released,
+        waiting=WaitingEntry.objects.filter(item=item).wanted().get(item.pk, 0),
     )
 
 

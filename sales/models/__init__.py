@@ -23,6 +23,7 @@ from sales.models.orders import (
 )
 from sales.models.payments import Payment, PaymentNotice, PaymentState
 from sales.models.ranges import PRICE_RANGE, QUANTITY_RANGE
+from sales.models.waiting_list import EntryState, WaitingEntry
 from sales.models.watching import AuditRun, ClaimAnswer, ClaimCount, Verdict
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "CartLine",
     "ClaimAnswer",
     "ClaimCount",
+    "EntryState",
     "FlashAdjustment",
     "FlashEvent",
     "FlashSale",
@@ -54,4 +56,5 @@ __all__ = [
     "SaleTransition",
     "StoredAnswer",
     "Verdict",
+    "WaitingEntry",
 ]

@@ -17,6 +17,11 @@ from sales.models.flash_sales import FlashSaleItem
 from sales.models.ranges import PRICE_RANGE, QUANTITY_RANGE
 
 
+def number_of(order_id: uuid.UUID) -> str:
+    """The short form of an order's id that people read to each other."""
+    return str(order_id)[:8].upper()
+
+
 class OrderState(models.TextChoices):
     HELD = "held", _("Held")
     PAYING = "paying", _("Paying")
@@ -97,7 +102,7 @@ class Order(models.Model):
         ]
 
     def __str__(self) -> str:
-        return str(self.pk)
+        return self.number
 
     def get_absolute_url(self) -> str:
         return reverse("sales:order", args=[self.pk])
@@ -114,7 +119,7 @@ class Order(models.Model):
     @property
     def number(self) -> str:
         """The short form people read to each other."""
-        return str(self.pk)[:8].upper()
+        return number_of(self.pk)
 
 
 class OrderLine(models.Model):
@@ -157,7 +162,7 @@ class OrderEvent(models.Model):
         ordering = ["pk"]
 
     def __str__(self) -> str:
-        return f"{self.order_id}: {self.state}"
+        return f"{number_of(self.order_id)}: {self.get_state_display()}"
 
 
 class MailKind(models.TextChoices):
@@ -165,6 +170,7 @@ class MailKind(models.TextChoices):
     EXPIRED = "expired", _("Hold ended")
     REFUNDED = "refunded", _("Refund")
     SENT_BACK = "sent_back", _("Late payment sent back")
+    OFFER = "offer", _("Offer from the waiting list")
 
 
 class OrderMail(models.Model):
@@ -193,7 +199,7 @@ class OrderMail(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.order_id}"
+        return f"{self.get_kind_display()} of order {number_of(self.order_id)}"
 
 
 class Address(models.Model):

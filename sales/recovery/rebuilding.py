@@ -7,7 +7,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from catalog import stock
-from sales import counters, flash, floors, restoring, sync
+from sales import counters, flash, floors, restoring, sync, waiting_list
 from sales.counters import NotLoaded, Snapshot
 from sales.folding import COUNTERS, Counters
 from sales.models import FlashSaleItem, ItemState, SaleTransition
@@ -33,6 +33,7 @@ def recover(item_id: int, *, doubt: str = "") -> Recovered:
     row lock, safe to repeat after a crash at any line.
     """
     outcome = _look(item_id, doubt) or _put_back(item_id)
+    waiting_list.keep(item_id)
     _open(item_id)
     logger.warning("flash item %s: %s; %s", item_id, outcome.found, outcome.done)
     return outcome

@@ -44,7 +44,8 @@ def drain(
 @transaction.atomic
 def _drain_batch(item_id: int, batch: int) -> int:
     item = (
-        FlashSaleItem.objects.select_for_update(skip_locked=True)
+        # NO KEY: somebody who joins the item's waiting list is no reason to skip it.
+        FlashSaleItem.objects.select_for_update(skip_locked=True, no_key=True)
         .filter(state__in=[ItemState.LOADED, ItemState.PAUSED])
         .filter(pk=item_id)
         .first()
