@@ -77,6 +77,7 @@ def product(request: HtmxRequest, slug: str) -> HttpResponse:
     ids = shelf.order_by("handle", "pk").distinct("handle").values("pk")[:RELATED]
     context = {
         "product": shown,
+        "pictures": list(shown.pictures.all()),
         "node": categories.tree().of(shown.category_id),
         "variants": variants if len(variants) > 1 else [],
         "related": products.filter(pk__in=ids).order_by("name", "pk"),

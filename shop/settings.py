@@ -180,6 +180,7 @@ SHOP_FLASH_OFFERS = "sales.offers.current"
 SHOP_TOKEN_READER = "sales.tokens.read"  # noqa: S105  the name of a function
 SHOP_MAX_QUANTITY = 1_000_000
 SHOP_MAX_PRICE = Decimal("9999999.99")
+SHOP_MAX_PICTURE_BYTES = 2_000_000
 
 # -- JSON API ----------------------------------------------------------------------
 # Calls per minute: of one token, and of all behind one address.

@@ -16,6 +16,7 @@ from unfold.contrib.import_export.forms import ExportForm
 
 from catalog import merchant_views, products, restock, search, thresholds
 from catalog.admin.history import HistoryAdmin
+from catalog.admin.pictures import PictureInline
 from catalog.columns import BADGES, display, status_badge
 from catalog.exports import ProductResource
 from catalog.filters import CategoryFilter, ProductStatusFilter
@@ -50,6 +51,7 @@ class ProductAdmin(HistoryAdmin, ExportMixin, ModelAdmin):  # type: ignore[misc]
     readonly_fields = ("stock_now",)
     actions = ("publish", "unpublish")
     actions_list = ("import_file",)
+    inlines = (PictureInline,)
     resource_classes = (ProductResource,)
     export_form_class = ExportForm
     fieldsets = (
@@ -62,7 +64,6 @@ class ProductAdmin(HistoryAdmin, ExportMixin, ModelAdmin):  # type: ignore[misc]
                     "is_published",
                     "description",
                     "vendor",
-                    "picture",
                     ("slug", "handle"),
                 )
             },

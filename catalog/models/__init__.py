@@ -2,6 +2,7 @@
 
 from catalog.models.alerts import Alert, AlertKind, AlertMail, AlertRule
 from catalog.models.ledgers import StatusChange, StockMovement, ThresholdChange
+from catalog.models.pictures import ProductPicture
 from catalog.models.products import Category, Product, ProductQuerySet, Store
 from catalog.models.ranges import QUANTITY_LIMIT
 from catalog.models.stock import RestockRequest, Stock, StockQuerySet
@@ -21,6 +22,7 @@ __all__ = [
     "Category",
     "OutboxEvent",
     "Product",
+    "ProductPicture",
     "ProductQuerySet",
     "RestockRequest",
     "StatusChange",

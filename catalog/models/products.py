@@ -110,7 +110,9 @@ class Product(models.Model):
         validators=[MinValueValidator(0), MaxValueValidator(settings.SHOP_MAX_PRICE)],
         help_text=_("The former price, shown crossed out."),
     )
-    picture = models.FileField(upload_to="products/", blank=True)
+    picture = models.FileField(  # the first of `pictures`, for lists
+        upload_to="products/", blank=True, editable=False
+    )
     is_published = models.BooleanField(default=True)
     search = models.GeneratedField(
         expression=SearchVector("name", weight="A", config="simple")

@@ -13,7 +13,7 @@ from django.utils.text import slugify
 from simple_history.utils import bulk_create_with_history
 
 from catalog import stock, thresholds
-from catalog.models import Category, Product
+from catalog.models import Category, Product, ProductPicture
 from sales.demo import pictures
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def fill(*, actor: "User | None" = None) -> dict[str, Product]:
     products = bulk_create_with_history(
         [variant["product"] for variant in variants], Product, default_user=actor
     )
+    _hang_pictures(products)
     inherited = thresholds.Defaults()
     stock.open_many(
         [
@@ -56,11 +57,14 @@ def draw_pictures() -> int:
     rows = tomllib.loads(FILE.read_text(encoding="utf-8"))["products"]
     for row in rows:
         shape, backdrop, main, accent = row["picture"]
-        drawing = pictures.draw(shape, backdrop=backdrop, main=main, accent=accent)
-        name = _picture_name(row)
-        default_storage.delete(name)
-        default_storage.save(name, ContentFile(drawing.encode()))
-    return len(rows)
+        for view in pictures.VIEWS:
+            drawing = pictures.draw(
+                shape, backdrop=backdrop, main=main, accent=accent, view=view
+            )
+            name = _view_name(_picture_name(row), view)
+            default_storage.delete(name)
+            default_storage.save(name, ContentFile(drawing.encode()))
+    return len(rows) * len(pictures.VIEWS)
 
 
 def _categories(rows: list[dict[str, Any]]) -> dict[str, Category]:
@@ -108,8 +112,28 @@ def _product(
     )
 
 
+def _hang_pictures(products: list[Product]) -> None:
+    """Rows for the pictures of each product; its variants share the files."""
+    words = {"front": "{}", "close": "{}, from close by", "shelf": "{} on a shelf"}
+    ProductPicture.objects.bulk_create(
+        ProductPicture(
+            product=product,
+            file=_view_name(str(product.picture), view),
+            alt=words[view].format(product.name),
+            position=position,
+        )
+        for product in products
+        for position, view in enumerate(pictures.VIEWS, start=1)
+    )
+
+
 def _picture_name(row: dict[str, Any]) -> str:
     return f"products/{slugify(row['name'])}.svg"
+
+
+def _view_name(name: str, view: str) -> str:
+    """The file of another view of the product whose first picture is `name`."""
+    return name if view == "front" else name.replace(".svg", f"-{view}.svg")
 
 
 def _opening(

@@ -1,5 +1,5 @@
-// Countdowns on the server's clock, times of day in the visitor's zone, and a word when
-// the connection is lost. Everything here only improves what the page already says.
+// Countdowns on the server's clock, times of day in the visitor's zone, pictures that
+// turn in place, and a word when the connection is lost. Everything here only improves what the page already says.
 (function () {
   "use strict";
 
@@ -55,11 +55,34 @@
     tick();
   }
 
+  // A thumbnail turns its gallery without moving the page or filling the history, and
+  // the mark follows the picture that is seen.
+  function startGallery(gallery) {
+    const slides = gallery.querySelector(".slides");
+    const thumbs = [...gallery.querySelectorAll(".thumbs a")];
+    thumbs.forEach((thumb, index) => {
+      thumb.addEventListener("click", (event) => {
+        event.preventDefault();
+        slides.scrollTo({ left: slides.children[index].offsetLeft - slides.offsetLeft });
+      });
+    });
+    slides.addEventListener("scroll", () => {
+      const seen = Math.round(slides.scrollLeft / slides.clientWidth);
+      thumbs.forEach((thumb, index) => {
+        if (index === seen) thumb.setAttribute("aria-current", "true");
+        else thumb.removeAttribute("aria-current");
+      });
+    });
+  }
+
   function setOffline(isOffline) {
     document.body.classList.toggle("is-offline", isOffline);
   }
 
-  document.addEventListener("DOMContentLoaded", refresh);
+  document.addEventListener("DOMContentLoaded", () => {
+    refresh();
+    document.querySelectorAll(".gallery").forEach(startGallery);
+  });
   document.addEventListener("htmx:afterSettle", refresh);
   document.addEventListener("htmx:sendError", () => setOffline(true));
   document.addEventListener("htmx:afterRequest", (event) => {

@@ -451,6 +451,8 @@ def product_data(**fields):
         "on_hand": "12",
         "safety_threshold": "",
         "low_stock_level": "",
+        "pictures-TOTAL_FORMS": 0,
+        "pictures-INITIAL_FORMS": 0,
         **fields,
     }
 

@@ -84,6 +84,10 @@ def test_every_product_has_a_picture_and_every_drawing_a_product(tmp_path):
     assert len(drawings) == len(names)
     for drawing in drawings:
         assert ElementTree.fromstring(drawing).get("viewBox") == "0 0 800 600"
+    for product in Product.objects.all():
+        files = [picture.file.name for picture in product.pictures.all()]
+        assert (len(files), files[0]) == (len(pictures.VIEWS), product.picture.name)
+        assert all((tmp_path / name).exists() for name in files)
 
 
 def test_two_weeks_have_passed_in_ledger_orders_and_alerts():
