@@ -21,7 +21,7 @@ from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
 from catalog import categories
 from catalog.http import HtmxRequest
 from catalog.models import Product
-from sales import checkout, counters, display, flash, jobs, tags, visitors
+from sales import checkout, counters, display, flash, jobs, room_views, tags, visitors
 from sales.counters import ClaimRefused, NotLoaded, Unsure
 from sales.display import Shown
 from sales.forms import AddForm, ClaimForm, PollForm, RefusalForm, WindowForm
@@ -74,7 +74,7 @@ def flash_sale(request: HtmxRequest, slug: str) -> HttpResponse:
         else:
             sentence = display.refusal(said["refused"], said["left"] or 0)
             boxes[said["item"]] = {"error": sentence}
-    response = _sale_page(request, sale, boxes)
+    response = sale_page(request, sale, boxes)
     visitors.greet(request, response)
     return response
 
@@ -95,7 +95,7 @@ def product_offer(request: HtmxRequest, product_id: int) -> HttpResponse:
         return redirect(item.sale if item else product)
     if item is None:
         return HttpResponse()
-    shown = _shown([item], now)[item.pk]
+    shown = room_views.seen_by(request, _shown([item], now)[item.pk])
     context = {"item": item, **_box(request, item.sale.slug, shown)}
     response = render(request, "storefront/_flash_offer.html", context)
     visitors.greet(request, response)
@@ -113,7 +113,7 @@ def flash_item(request: HtmxRequest, slug: str, item_id: int) -> HttpResponse:
     if not form.is_valid():
         return HttpResponse(_("This address is incomplete."), status=422)
     asked = form.cleaned_data
-    shown = _shown_now(item_id, asked)
+    shown = _shown_now(request, item_id, asked)
     context = _box(request, slug, shown, order_id=asked["order_id"])
     status = STOP_POLLING if shown.is_over else 200
     if shown.state == asked["state"] and shown.price == asked["price"]:
@@ -153,7 +153,7 @@ def claim(request: HtmxRequest, slug: str, item_id: int) -> HttpResponse:
             jobs.start_recovery()
         response = _unsure(request, slug, item_id, order_id, quantity)
     else:
-        response = _go(request, reverse("sales:order", args=[order_id]))
+        response = go(request, reverse("sales:order", args=[order_id]))
         visitors.remember_order(request, response, order_id, item_id=item_id)
     visitors.remember_buyer(response, who)
     return response
@@ -221,11 +221,11 @@ def _shown(items: list[FlashSaleItem], now: datetime) -> dict[int, Shown]:
     return display.shown_items(items, _live(item_ids), tags.read(item_ids), now=now)
 
 
-def _shown_now(item_id: int, asked: dict[str, Any]) -> Shown:
+def _shown_now(request: HtmxRequest, item_id: int, asked: dict[str, Any]) -> Shown:
     """An item from Redis alone; what Redis does not have, the page says itself."""
     live = _live([item_id])
     if item_id in live:
-        shown = display.from_counters(live[item_id])
+        shown = room_views.seen_by(request, display.from_counters(live[item_id]))
     else:
         shown = display.without_counters(
             item_id,
@@ -273,20 +273,25 @@ def _own_hold(request: HtmxRequest, item_id: int) -> dict[str, Any] | None:
     return {"order_id": order_id, "quantity": found.quantity, "is_paying": is_paying}
 
 
-def _sale_page(
+def sale_page(
     request: HtmxRequest,
     sale: FlashSale,
     boxes: dict[int, dict[str, Any]],
     *,
     status: int = 200,
 ) -> HttpResponse:
+    """The page of a sale; `boxes` adds to the context of an item's box."""
     now = timezone.now()
     items = list(sale.items.select_related("product"))
+    room = room_views.on_page(request, sale)
     shown = _shown(items, now)
+    if not (room["place"] and room["place"].is_inside):
+        shown = {pk: one.from_outside() for pk, one in shown.items()}
     context = {
         "sale": sale,
         "now": now,
         "is_over": sale.state in display.OVER or sale.closes_at <= now,
+        "room": room,
         "offers": [
             {
                 "item": item,
@@ -298,20 +303,21 @@ def _sale_page(
     return render(request, "storefront/flash_sale.html", context, status=status)
 
 
-def _go(request: HtmxRequest, url: str) -> HttpResponse:
+def go(request: HtmxRequest, url: str) -> HttpResponse:
+    """On to another page, for htmx and without it."""
     if request.htmx:
         return HttpResponseClientRedirect(url)
     return HttpResponseRedirect(url)
 
 
-def _box_again(
+def box_again(
     request: HtmxRequest, slug: str, item_id: int, *, status: int, **more: Any
 ) -> HttpResponse:
     """The box of an item after a claim, for htmx; from Redis alone."""
     window = WindowForm(request.POST)
     if not window.is_valid():
         return HttpResponse(_("This form is incomplete."), status=422)
-    shown = _shown_now(item_id, window.cleaned_data)
+    shown = _shown_now(request, item_id, window.cleaned_data)
     context = _box(request, slug, shown, **more)
     return render(request, "storefront/_flash_box.html", context, status=status)
 
@@ -322,9 +328,9 @@ def _claim_not_read(
     sentence = next(iter(form.errors.values()))[0]
     box = {"error": sentence, "order_id": form.cleaned_data.get("order_id")}
     if request.htmx:
-        return _box_again(request, slug, item_id, status=422, **box)
+        return box_again(request, slug, item_id, status=422, **box)
     sale = get_object_or_404(FlashSale, slug=slug, state__in=PUBLIC)
-    return _sale_page(request, sale, {item_id: box}, status=422)
+    return sale_page(request, sale, {item_id: box}, status=422)
 
 
 def _ask_whether(
@@ -332,7 +338,7 @@ def _ask_whether(
 ) -> HttpResponse:
     """The question to somebody who holds units: keep them, or have another number."""
     if request.htmx:
-        return _box_again(request, slug, item_id, status=409, wanted=wanted)
+        return box_again(request, slug, item_id, status=409, wanted=wanted)
     asked: dict[str, str | int] = {"item": item_id, "refused": OWN_HOLD, "left": wanted}
     said = urlencode(asked)
     url = reverse("sales:flash-sale", args=[slug])
@@ -359,11 +365,11 @@ def _change(
             jobs.start_recovery()
         return _unsure(request, slug, item_id, order_id, quantity)
     else:
-        response = _go(request, reverse("sales:order", args=[order_id]))
+        response = go(request, reverse("sales:order", args=[order_id]))
         visitors.remember_order(request, response, order_id, item_id=item_id)
         return response
     if request.htmx:
-        return _box_again(request, slug, item_id, status=409, error=sentence)
+        return box_again(request, slug, item_id, status=409, error=sentence)
     messages.error(request, sentence)
     return redirect("sales:flash-sale", slug)
 
@@ -373,7 +379,10 @@ def _refused(
 ) -> HttpResponse:
     if request.htmx:
         sentence = display.refusal(error.code, error.detail)
-        return _box_again(request, slug, item_id, status=409, error=sentence)
+        return box_again(request, slug, item_id, status=409, error=sentence)
+    if error.code == flash.OUTSIDE:
+        messages.info(request, display.refusal(error.code, 0))
+        return redirect(reverse("sales:flash-sale", args=[slug]) + "#waiting-room")
     said: list[tuple[str, str | int]] = [("item", item_id), ("refused", error.code)]
     if error.code in display.COUNTED:
         said.append(("left", error.detail))
