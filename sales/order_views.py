@@ -27,6 +27,7 @@ from sales.checkout import Pending
 from sales.counters import ClaimRefused, NotLoaded, Unsure
 from sales.forms import ContactForm, OutcomeForm
 from sales.models import FlashSaleItem, Order, OrderLine, OrderState, Payment
+from sales.models.orders import number_of
 from sales.payments import test as test_gateway
 from sales.payments.notice import Unreachable
 
@@ -52,7 +53,7 @@ class ShownOrder:
 
     @property
     def number(self) -> str:
-        return str(self.id)[:8].upper()
+        return number_of(self.id)
 
     @property
     def is_recording(self) -> bool:

@@ -107,4 +107,4 @@ class AlertMail(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.alert_id} to {self.rule_id}"
+        return f"{self.alert} to {self.rule.emails}"

@@ -53,7 +53,7 @@ class StockMovement(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.product_id}"
+        return f"{self.get_kind_display()}: {self.product}"
 
     @property
     def on_hand_before(self) -> int:
@@ -93,7 +93,8 @@ class StatusChange(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.product_id}: {self.from_status} to {self.to_status}"
+        words = self.get_from_status_display(), self.get_to_status_display()
+        return f"{self.product}: {words[0]} to {words[1]}"
 
 
 class ThresholdChange(models.Model):
@@ -122,4 +123,4 @@ class ThresholdChange(models.Model):
         indexes = [models.Index(fields=["product", "-id"], name="threshold_by_product")]
 
     def __str__(self) -> str:
-        return f"{self.product_id}: {self.safety_threshold_after}"
+        return f"{self.product}: {self.safety_threshold_after}"

@@ -71,7 +71,7 @@ class Stock(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.product_id}: {self.on_hand}"
+        return self.product.name
 
     @property
     def is_out(self) -> bool:
@@ -104,4 +104,4 @@ class RestockRequest(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.product_id} for {self.email}"
+        return f"{self.product} for {self.email}"

@@ -48,7 +48,7 @@ class OutboxEvent(models.Model):
         ordering = ["-created_at", "-pk"]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.pk}"
+        return f"{self.kind} of {self.created_at:%Y-%m-%d %H:%M}"
 
 
 class WebhookDelivery(models.Model):
@@ -88,4 +88,4 @@ class WebhookDelivery(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.event_id} to {self.endpoint_id}"
+        return f"{self.event.kind} to {self.endpoint}"

@@ -44,7 +44,7 @@ class FlashSaleItemInline(TabularInline):  # type: ignore[misc]
     verbose_name_plural = gettext_lazy("products")
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[FlashSaleItem]:
-        return super().get_queryset(request).select_related("product")  # type: ignore[no-any-return]
+        return super().get_queryset(request).select_related("product", "sale")  # type: ignore[no-any-return]
 
     def formfield_for_dbfield(
         self, db_field: Any, request: HttpRequest, **kwargs: Any

@@ -42,7 +42,7 @@ class CartLine(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.quantity} x {self.product_id}"
+        return f"{self.quantity} x {self.product}"
 
     @property
     def can_have(self) -> int:

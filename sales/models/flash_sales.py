@@ -161,7 +161,7 @@ class FlashSaleItem(models.Model):
         indexes = [models.Index(fields=["state", "id"], name="item_by_state")]
 
     def __str__(self) -> str:
-        return f"{self.product_id} in {self.sale_id}"
+        return f"{self.product} in {self.sale}"
 
     @property
     def is_loaded(self) -> bool:
@@ -214,7 +214,7 @@ class FlashEvent(models.Model):
         indexes = [models.Index(fields=["order_id"], name="event_by_order")]
 
     def __str__(self) -> str:
-        return f"{self.item_id} #{self.seq} {self.kind}"
+        return f"Event {self.seq}: {self.kind}"
 
 
 class FlashAdjustment(models.Model):
@@ -241,4 +241,6 @@ class FlashAdjustment(models.Model):
         ]
 
     def __str__(self) -> str:
-        return str(self.pk)
+        if self.units_delta:
+            return f"{self.units_delta:+d} units"
+        return f"price {self.price}"

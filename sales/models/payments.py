@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from sales.models.orders import Order
+from sales.models.orders import Order, number_of
 
 
 class PaymentState(models.TextChoices):
@@ -57,7 +57,7 @@ class Payment(models.Model):
         ]
 
     def __str__(self) -> str:
-        return str(self.pk)
+        return f"{self.amount} {self.currency} for order {number_of(self.order_id)}"
 
 
 class PaymentNotice(models.Model):

@@ -72,4 +72,4 @@ class ClaimCount(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.item_id} {self.answer}: {self.claims}"
+        return f"{self.get_answer_display()}: {self.claims}"
