@@ -10,7 +10,7 @@ from typing import BinaryIO
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
-from catalog.files import cells, ours, sheets, shopify, woocommerce
+from catalog.files import cells, ours, sheets, shopify, woocommerce, workbooks
 from catalog.files.cells import CellError
 from catalog.files.drafts import Draft, Notice
 from catalog.files.sheets import Sheet, UnusableFile
@@ -73,7 +73,7 @@ def read(file: BinaryIO, *, today: date) -> ProductFile:
 
 
 def _about_encoding(encoding: str) -> list[Notice]:
-    if encoding == sheets.UTF8:
+    if encoding in (sheets.UTF8, workbooks.XLSX):
         return []
     text = _(
         "The file is not UTF-8 and was read as %(name)s. If accented letters look "

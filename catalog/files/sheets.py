@@ -1,7 +1,7 @@
 """A file of products as a header and numbered lines, whatever program saved it.
 
-Knows encodings, delimiters and quoting, nothing of products. Whatever makes a file
-unusable as a whole raises UnusableFile with a sentence that says what to do.
+Knows workbooks, encodings, delimiters and quoting, nothing of products. Whatever makes
+a file unusable as a whole raises UnusableFile with a sentence that says what to do.
 """
 
 import csv
@@ -14,10 +14,12 @@ from typing import BinaryIO
 
 from django.utils.translation import gettext as _
 
+from catalog.files import workbooks
+
 MAX_BYTES = 100 * 1024 * 1024
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
-WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+OLD_WORKBOOK = b"\xd0\xcf\x11\xe0"
 CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 # Bytes that only make sense as UTF-8, and words that no Western language has.
 UTF8_SIGN = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}")
@@ -53,9 +55,15 @@ def read(file: BinaryIO, *, is_known: Callable[[Sequence[str]], bool]) -> Sheet:
     With no such delimiter it is the one that gives most columns, and the caller says
     what is wrong with the header.
     """
-    text, encoding = _decode(file.read(MAX_BYTES + 1))
-    delimiter = _delimiter(text, is_known)
-    records = _records(text, delimiter)
+    data = file.read(MAX_BYTES + 1)
+    _refuse_what_is_too_large(data)
+    if data.startswith(workbooks.MARK):
+        encoding, delimiter = workbooks.XLSX, ","
+        records = _rows(data)
+    else:
+        text, encoding = _decode(data)
+        delimiter = _delimiter(text, is_known)
+        records = _records(text, delimiter)
     header = next(records, None)
     if header is None:
         raise UnusableFile(_("The file is empty."))
@@ -65,6 +73,17 @@ def read(file: BinaryIO, *, is_known: Callable[[Sequence[str]], bool]) -> Sheet:
     return Sheet(
         [" ".join(c.split()) for c in header.cells], lines, encoding, delimiter
     )
+
+
+def _rows(data: bytes) -> Iterator[Line]:
+    """The rows of a workbook, each as wide as its header at least."""
+    width = 0
+    try:
+        for number, texts in workbooks.rows(data):
+            width = width or len(texts)
+            yield Line(number, [*texts, *[""] * (width - len(texts))])
+    except workbooks.UnreadableWorkbook as error:
+        raise UnusableFile(str(error)) from error
 
 
 def _decode(data: bytes) -> tuple[str, str]:
@@ -85,15 +104,21 @@ def _decode(data: bytes) -> tuple[str, str]:
     )
 
 
-def _refuse_what_is_no_text(data: bytes) -> None:
+def _refuse_what_is_too_large(data: bytes) -> None:
     if len(data) > MAX_BYTES:
         raise UnusableFile(
             _("The file is larger than %(limit)d MB. Split it into smaller files.")
             % {"limit": MAX_BYTES // 1024 // 1024}
         )
-    if data.startswith(WORKBOOKS):
+
+
+def _refuse_what_is_no_text(data: bytes) -> None:
+    if data.startswith(OLD_WORKBOOK):
         raise UnusableFile(
-            _('This is a workbook, not a CSV file. Save it as "CSV UTF-8" first.')
+            _(
+                "This is a workbook of an old kind (.xls). Save it as "
+                '"Excel workbook (.xlsx)" or as "CSV UTF-8" first.'
+            )
         )
     if data.startswith(UTF16):
         raise UnusableFile(_('The file is UTF-16 text. Save it again as "CSV UTF-8".'))

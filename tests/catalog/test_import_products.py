@@ -228,3 +228,14 @@ def test_an_import_inside_a_transaction_is_undone_with_it():
         transaction.set_rollback(True)
 
     assert not Product.objects.exists()
+
+
+def test_export_to_a_workbook_is_taken_back_without_a_change(tmp_path):
+    make_product("Clay pot", sku="007")
+    path = tmp_path / "goods.xlsx"
+
+    run("export_products", output=path)
+    out, _ = run("import_products", path)
+
+    assert "1 products" in out
+    assert "No change" in out

@@ -2,6 +2,7 @@
 
 import csv
 import os
+from io import TextIOWrapper
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, Any
@@ -9,12 +10,14 @@ from typing import IO, Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from catalog import exports
+from catalog.files import workbooks
 
 
 class Command(BaseCommand):
     help = (
-        "Write all products and their stock as CSV, in the format that import_products "
-        "reads. Exit status: 0 done, 2 the file cannot be written."
+        "Write all products and their stock in the format that import_products reads: "
+        "as CSV, or as a workbook when the file ends in .xlsx. Exit status: 0 done, 2 "
+        "the file cannot be written."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -41,11 +44,15 @@ def _replace(path: Path) -> int:
     if path.exists() and not path.is_file():  # a terminal or a pipe stays what it is
         with path.open("w", encoding="utf-8", newline="") as device:
             return _write(device)
-    with NamedTemporaryFile(
-        "w", encoding="utf-8", newline="", dir=path.parent, delete=False
-    ) as file:
+    is_book = path.suffix.lower() == ".xlsx"
+    with NamedTemporaryFile(dir=path.parent, delete=False) as file:
         try:
-            number = _write(file)
+            if is_book:
+                number = workbooks.write(file, exports.lines())
+            else:
+                text = TextIOWrapper(file, encoding="utf-8", newline="")
+                number = _write(text)
+                text.detach()
             file.close()
             os.chmod(file.name, 0o644)
             os.replace(file.name, path)

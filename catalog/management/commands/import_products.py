@@ -1,4 +1,4 @@
-"""manage.py import_products: products and stock from a CSV file, all or nothing."""
+"""manage.py import_products: products and stock from a file, all or nothing."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -17,13 +17,13 @@ BAD_LINES, UNUSABLE = 1, 2
 
 class Command(BaseCommand):
     help = (
-        "Import products and stock from a CSV file: our own, Shopify's or "
+        "Import products and stock from a CSV or XLSX file: our own, Shopify's or "
         "WooCommerce's. All of it or nothing. Exit status: 0 done or nothing to do, "
         "1 bad lines, 2 the file cannot be used."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", type=Path, help="the CSV file")
+        parser.add_argument("file", type=Path, help="the CSV or XLSX file")
         parser.add_argument(
             "--dry-run", action="store_true", help="only report what would change"
         )
