@@ -35,10 +35,16 @@ class Shown:
     price: Decimal | None = None
     was: Decimal | None = None
     next_hold_at: datetime | None = None
+    waiting: int = 0  # units that people in line want
 
     @property
     def can_buy(self) -> bool:
         return self.state == "open"
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether there is nothing to have but a place in the waiting list."""
+        return self.state in ("sold_out", "all_held")
 
     @property
     def is_over(self) -> bool:
@@ -96,6 +102,7 @@ def from_counters(live: Live) -> Shown:
         sellable=live.sellable,
         offered=max(0, live.units - live.floor),
         limit=live.limit,
+        waiting=live.waiting,
     )
 
 
@@ -195,5 +202,21 @@ def refusal(code: str, left: int) -> str:
             "try again."
         ),
         "sold_out": _("You were not quick enough this time: it is sold out."),
+        "line_first": _(
+            "Others wait in line for what you would give back, so the number cannot be "
+            "changed."
+        ),
     }
     return sentences.get(code) or sentence(code)
+
+
+def not_joined(code: str, detail: int) -> str:
+    """Why somebody was not put into the waiting list, and what to do next."""
+    sentences = {
+        "available": _("It can be bought right now, so there is no need to wait."),
+        "email_waits": _(
+            "This address is in line already. We write to it when it is its turn."
+        ),
+        "not_started": _("The sale has not opened yet."),
+    }
+    return sentences.get(code) or refusal(code, detail)

@@ -50,6 +50,23 @@ class ClaimForm(forms.Form):
     )
 
 
+class WaitForm(forms.Form):
+    """A place in a waiting list; who is signed in need not type an address."""
+
+    quantity = QuantityField()
+    email = forms.EmailField(
+        max_length=254,
+        error_messages={
+            "required": _("Type the e-mail address that we write to."),
+            "invalid": _("Type an e-mail address such as you@example.com."),
+        },
+    )
+
+    def __init__(self, *args: Any, needs_email: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["email"].required = needs_email
+
+
 class RefusalForm(forms.Form):
     """A refusal that came back in the address after a claim without scripts."""
 

@@ -1,7 +1,7 @@
 """Orders as their shoppers see them: the hold, the payment, what became of it."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -22,7 +22,17 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from catalog import keyset
 from catalog.http import HtmxRequest
-from sales import addresses, carts, checkout, display, notices, orders, visitors
+from sales import (
+    addresses,
+    carts,
+    checkout,
+    display,
+    notices,
+    orders,
+    visitors,
+    waiting_list,
+    waiting_views,
+)
 from sales.checkout import Pending
 from sales.counters import ClaimRefused, NotLoaded, Unsure
 from sales.forms import ContactForm, OutcomeForm
@@ -50,6 +60,7 @@ class ShownOrder:
     item: FlashSaleItem | None
     order: Order | None
     is_sent_back: bool = False  # money came, and nothing was left for it
+    is_offer: bool = False  # made to somebody who waited in line
 
     @property
     def number(self) -> str:
@@ -73,28 +84,36 @@ def orders_page(request: HtmxRequest) -> HttpResponse:
     else:
         rows = Order.objects.filter(pk__in=visitors.orders(request), user=None)
     rows = rows.prefetch_related("lines")
+    waiting = visitors.waiting(request)
     try:
         page = keyset.page(
             rows, by="-created_at", cursor=request.GET.get("cursor", ""), size=20
         )
     except keyset.BadCursor:
         return redirect("sales:orders")
-    return render(request, "storefront/orders.html", {"page": page})
+    context = {"page": page, "waiting": waiting}
+    return render(request, "storefront/orders.html", context)
 
 
 @require_safe
 @never_cache
 def order(request: HtmxRequest, order_id: UUID) -> HttpResponse:
     """One order with its hold clock and what can be done; htmx asks if it changed."""
+    entry = waiting_list.find(order_id)
+    if entry is not None and not entry.has_had_offer:
+        return waiting_views.page(request, entry)
     try:
         found = _find(request, order_id)
     except (NotLoaded, Unsure):
         return render(request, "storefront/order_unsure.html", {"order_id": order_id})
     if isinstance(found, HttpResponse):
         return found
+    found = replace(found, is_offer=entry is not None)
     if request.htmx.target == "order-state":
         return _state_poll(request, found)
-    return _order_page(request, found, ContactForm(initial=visitors.contact(request)))
+    known = {"email": found.order.email} if found.order else {}
+    form = ContactForm(initial={**known, **visitors.contact(request)})
+    return _order_page(request, found, form)
 
 
 @require_POST

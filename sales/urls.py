@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.urls import path
 
-from sales import address_views, cart_views, order_views, views
+from sales import address_views, cart_views, order_views, views, waiting_views
 
 app_name = "sales"
 urlpatterns = [
@@ -12,6 +12,7 @@ urlpatterns = [
     path("flash/<slug:slug>/", views.flash_sale, name="flash-sale"),
     path("flash/<slug:slug>/<int:item_id>/live/", views.flash_item, name="flash-item"),
     path("flash/<slug:slug>/<int:item_id>/claim/", views.claim, name="claim"),
+    path("flash/<slug:slug>/<int:item_id>/wait/", waiting_views.join, name="wait"),
     path(
         "flash/<slug:slug>/<int:item_id>/checking/<uuid:order_id>/",
         views.checking,
@@ -35,6 +36,7 @@ urlpatterns = [
     path("orders/<uuid:order_id>/pay/", order_views.pay, name="pay"),
     path("orders/<uuid:order_id>/cancel/", order_views.cancel, name="cancel"),
     path("orders/<uuid:order_id>/again/", order_views.again, name="again"),
+    path("orders/<uuid:order_id>/leave/", waiting_views.leave, name="leave-line"),
     path(
         "pay/stripe/<uuid:payment_id>/",
         order_views.stripe_payment,

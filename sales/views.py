@@ -21,11 +21,11 @@ from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
 from catalog import categories
 from catalog.http import HtmxRequest
 from catalog.models import Product
-from sales import checkout, counters, display, flash, jobs, room_views, tags, visitors
+from sales import checkout, display, flash, jobs, room_views, tags, visitors
 from sales.counters import ClaimRefused, NotLoaded, Unsure
 from sales.display import Shown
 from sales.forms import AddForm, ClaimForm, PollForm, RefusalForm, WindowForm
-from sales.models import FlashSale, FlashSaleItem, OrderState, SaleState
+from sales.models import FlashSale, FlashSaleItem, SaleState
 from sales.orders import NotPossible
 
 PUBLIC = [state for state in SaleState if state != SaleState.DRAFT]
@@ -136,7 +136,7 @@ def claim(request: HtmxRequest, slug: str, item_id: int) -> HttpResponse:
         return _claim_not_read(request, slug, item_id, form)
     who = visitors.buyer(request) or visitors.new_guest()
     order_id, quantity = form.cleaned_data["order_id"], form.cleaned_data["quantity"]
-    own = _own_hold(request, item_id)
+    own = visitors.own_hold(request, item_id)
     if own and own["order_id"] != order_id:
         if form.cleaned_data["instead_of"] != own["order_id"]:
             return _ask_whether(request, slug, item_id, quantity)
@@ -253,24 +253,11 @@ def _box(
         "shown": shown,
         "order_id": order_id or uuid4(),
         "quantity": 1,
-        "own": _own_hold(request, shown.item_id),
+        "own": visitors.own_hold(request, shown.item_id),
+        "own_place": visitors.own_place(request, shown.item_id),
+        "is_guest": not (visitors.buyer(request) or "").startswith("u:"),
         **more,
     }
-
-
-def _own_hold(request: HtmxRequest, item_id: int) -> dict[str, Any] | None:
-    """The units this browser holds of an item, from its cookie and Redis."""
-    order_id = visitors.claims(request).get(item_id)
-    if order_id is None:
-        return None
-    try:
-        found = counters.find(item_id, order_id)
-    except (NotLoaded, Unsure):
-        return None
-    if found is None or found.state not in (OrderState.HELD, OrderState.PAYING):
-        return None
-    is_paying = found.state == OrderState.PAYING
-    return {"order_id": order_id, "quantity": found.quantity, "is_paying": is_paying}
 
 
 def sale_page(

@@ -5,14 +5,16 @@ Reading them costs no query, so that a claim in a rush needs none.
 
 from contextlib import suppress
 from dataclasses import fields
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from catalog.http import HtmxRequest
-from sales import addresses, carts
-from sales.models import Cart, Order
+from sales import addresses, carts, counters
+from sales.counters import NotLoaded, StoredClaim, Unsure
+from sales.models import Cart, Order, OrderState, WaitingEntry
 from sales.orders import Contact, NotPossible
 
 BUYER, CART, ORDERS = "buyer", "cart", "orders"
@@ -92,6 +94,36 @@ def claims(request: HttpRequest) -> dict[int, UUID]:
     return {int(item_id): UUID(order_id) for order_id, item_id in reversed(pairs)}
 
 
+def own_hold(request: HttpRequest, item_id: int) -> dict[str, Any] | None:
+    """The units this browser holds of an item, from its cookie and Redis."""
+    order_id, found = _own_claim(request, item_id)
+    if found is None or found.state not in (OrderState.HELD, OrderState.PAYING):
+        return None
+    is_paying = found.state == OrderState.PAYING
+    return {"order_id": order_id, "quantity": found.quantity, "is_paying": is_paying}
+
+
+def own_place(request: HttpRequest, item_id: int) -> UUID | None:
+    """The order id under which this browser waits for an item; no query.
+
+    It is one that Redis has not heard of: the offer's claim is still to come.
+    """
+    order_id, found = _own_claim(request, item_id)
+    return order_id if found is None else None
+
+
+def _own_claim(
+    request: HttpRequest, item_id: int
+) -> tuple[UUID | None, StoredClaim | None]:
+    order_id = claims(request).get(item_id)
+    if order_id is None:
+        return None, None
+    try:
+        return order_id, counters.find(item_id, order_id)
+    except (NotLoaded, Unsure):
+        return None, None
+
+
 def remember_order(
     request: HttpRequest, response: HttpResponse, order_id: UUID, *, item_id: int = 0
 ) -> None:
@@ -105,7 +137,15 @@ def _entries(request: HttpRequest) -> list[str]:
     return [entry for entry in _read(request, ORDERS).split(",") if entry]
 
 
-def may_see(request: HtmxRequest, order: Order) -> bool:
+def waiting(request: HtmxRequest) -> list[WaitingEntry]:
+    """Where the account, or else this browser, stands in line."""
+    entries = WaitingEntry.objects.in_line().select_related("item__product")
+    if request.user.is_authenticated:
+        return list(entries.filter(user=request.user))
+    return list(entries.filter(order_id__in=orders(request), user=None))
+
+
+def may_see(request: HtmxRequest, order: Order | WaitingEntry) -> bool:
     """An account's orders are its own; a guest's order is opened by its secret id."""
     if order.user_id is None or order.user_id == request.user.pk:
         return True

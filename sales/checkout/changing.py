@@ -111,14 +111,16 @@ def _refuse_hopeless(item_id: int, old_id: UUID, buyer: str, quantity: int) -> N
     old = counters.find(item_id, old_id)
     if live is None or old is None or old.state != OrderState.HELD:
         return
-    most = live.sellable + old.quantity
+    # What is given back goes to the line first, so it may not come back.
+    most = max(0, live.left - live.floor - live.waiting + old.quantity)
     refusal = None
     if live.state not in ("open", "all_held", "sold_out"):
         refusal = ClaimRefused(live.state)
     elif quantity > live.limit:
         refusal = ClaimRefused("limit_reached", live.limit - old.quantity)
     elif quantity > most:
-        refusal = ClaimRefused("sold_out", most)
+        code = "line_first" if live.waiting and not most else "sold_out"
+        refusal = ClaimRefused(code, most)
     elif live.has_room and not flash.may_enter(item_id, buyer):
         refusal = ClaimRefused(flash.OUTSIDE)
     if refusal is not None:
