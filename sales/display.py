@@ -36,6 +36,7 @@ class Shown:
     was: Decimal | None = None
     next_hold_at: datetime | None = None
     waiting: int = 0  # units that people in line want
+    has_room: bool = False
 
     @property
     def can_buy(self) -> bool:
@@ -72,7 +73,8 @@ class Shown:
         if self.is_over:
             return 0
         far = self.state == "not_started" and self.opens_at - self.now > SOON
-        return CALM_POLL if far or self.state == "sold_out" else BUSY_POLL
+        is_calm = far or self.state in ("sold_out", "waiting_room")
+        return CALM_POLL if is_calm else BUSY_POLL
 
     @property
     def sentence(self) -> str:
@@ -82,6 +84,11 @@ class Shown:
     def waits_for_hold(self) -> bool:
         """Whether the end of a hold is what a shopper waits for, and is known."""
         return self.state == "all_held" and self.next_hold_at is not None
+
+    def from_outside(self) -> "Shown":
+        """The same for somebody whom the sale's waiting room has not let in."""
+        shut = self.has_room and self.can_buy
+        return replace(self, state="waiting_room") if shut else self
 
     def with_tag(self, tag: Tag | None) -> "Shown":
         """The same with the price and the next hold of the tag, if there is one."""
@@ -103,6 +110,7 @@ def from_counters(live: Live) -> Shown:
         offered=max(0, live.units - live.floor),
         limit=live.limit,
         waiting=live.waiting,
+        has_room=live.has_room,
     )
 
 
@@ -158,9 +166,28 @@ def sentence(state: str) -> str:
         "sold_out": _("Sold out. Every unit has found its owner."),
         "paused": _("The shop has paused this sale. It goes on here by itself."),
         "ended": _("This sale is over."),
+        "waiting_room": _(
+            "People go in one after the other. Join the waiting room; when it is your "
+            "turn you can buy here."
+        ),
         "not_loaded": _(
             "The stock of this sale is being checked. It goes on here by itself."
         ),
+    }
+    return sentences.get(state, "")
+
+
+def room_sentence(state: str) -> str:
+    """What a new state of the waiting room means, for those who hear the page."""
+    sentences = {
+        "outside": _("You are not in the waiting room."),
+        "early": _("You are in. Places are drawn when the sale opens."),
+        "waiting": _("You are in the waiting room."),
+        "inside": _("It is your turn: you can buy now."),
+        "none": _("There is no waiting room any more: everybody can buy now."),
+        "closed": _("Sold out. The waiting room is closed."),
+        "over": _("This sale is over."),
+        "away": _("The waiting room does not answer. We ask again by ourselves."),
     }
     return sentences.get(state, "")
 

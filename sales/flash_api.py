@@ -105,6 +105,7 @@ def create_flash_sale(request: HttpRequest, body: FlashSaleIn) -> Status[FlashSa
             )
             for item in body.items
         ],
+        has_waiting_room=body.has_waiting_room,
         actor=staff_of(request),
     )
     return Status(201, _sale_out(sale))
@@ -198,8 +199,9 @@ def claim(
 
     `Idempotency-Key` is a UUID of yours and becomes the order's id. After a time-out or
     503 `unsure` send the same call again: it answers 200 with the first answer if that
-    one got through. Codes: `sold_out`, `all_held`, `limit_reached`, `not_started`,
-    `ended`, `paused`, `conflict`, `not_loaded`, `unsure`, `unknown_sku`.
+    one got through. In a sale with a waiting room join that first. Codes: `sold_out`,
+    `all_held`, `limit_reached`, `not_started`, `ended`, `paused`, `conflict`,
+    `waiting_room`, `not_loaded`, `unsure`, `unknown_sku`.
     """
     item_id = _item_of(sale_id, body.sku)
     try:
@@ -313,6 +315,7 @@ def _sales_out(
             opens_at=sale.opens_at,
             closes_at=sale.closes_at,
             now=now,
+            has_waiting_room=sale.has_waiting_room,
             items=by_sale.get(sale.pk, []),
         )
         for sale in sales

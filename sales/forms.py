@@ -91,6 +91,15 @@ class PollForm(WindowForm):
     order_id = forms.UUIDField(required=False)
 
 
+class RoomForm(forms.Form):
+    """What a visitor of the waiting room wants, and what their page shows already."""
+
+    wants = forms.ChoiceField(
+        required=False, choices=[("join", "join"), ("leave", "leave")]
+    )
+    state = forms.CharField(max_length=20, required=False)
+
+
 class AddressForm(forms.Form):
     """Where goods may go."""
 

@@ -37,6 +37,7 @@ def create(
     closes_at: datetime,
     offers: Sequence[Offer],
     *,
+    has_waiting_room: bool = False,
     actor: "User | None" = None,
 ) -> FlashSale:
     """A scheduled flash sale with its items.
@@ -51,6 +52,7 @@ def create(
         slug=f"{slugify(name)[:120] or 'sale'}-{uuid4().hex[:8]}",
         opens_at=opens_at,
         closes_at=closes_at,
+        has_waiting_room=has_waiting_room,
     )
     for offer in offers:
         _add(sale, offer)

@@ -28,6 +28,18 @@ PARTS = ("waiting", "called", "inside", "meta")
 VISIT = Path(__file__).parent / "lua" / "waiting_room" / "visit.lua"
 NEVER = datetime.fromtimestamp(0, UTC)
 
+# A place that the new id has already stays as it is; the old one is gone either way.
+HAND_OVER = """
+local place, at, has_place
+for n = 1, 3 do
+  local found = redis.call("ZSCORE", KEYS[n], ARGV[1])
+  if found then place, at = found, n end
+  redis.call("ZREM", KEYS[n], ARGV[1])
+  has_place = has_place or redis.call("ZSCORE", KEYS[n], ARGV[2])
+end
+if place and not has_place then redis.call("ZADD", KEYS[at], place, ARGV[2]) end
+"""
+
 _text = VISIT.read_text(encoding="utf-8")
 _local = threading.local()
 
@@ -98,6 +110,12 @@ def visit(
 def is_inside(sale_id: int, visitor: str) -> bool:
     """Whether somebody may buy now; who was called is inside by asking. RoomAway."""
     return _visit(sale_id, visitor, "", "0", _milliseconds(NEVER), "").is_inside
+
+
+def hand_over(sale_id: int, former: str, visitor: str) -> None:
+    """Let a visitor who is known by another id now keep the place. Raises RoomAway."""
+    with _translated():
+        _client().eval(HAND_OVER, 3, *keys(sale_id)[:3], former, visitor)
 
 
 def leave(sale_id: int, visitor: str) -> None:

@@ -182,6 +182,9 @@ class FlashSaleIn(Input):
     opens_at: AwareDatetime
     closes_at: AwareDatetime
     items: list[OfferIn] = Field(min_length=1, max_length=500)
+    has_waiting_room: bool = Field(
+        False, description="Let shoppers in one after the other."
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> "FlashSaleIn":
@@ -222,7 +225,32 @@ class FlashSaleOut(Schema):
     opens_at: datetime
     closes_at: datetime
     now: datetime = Field(description="The clock that opens and closes the sale.")
+    has_waiting_room: bool = Field(
+        description="Whether a claim must be let in by the sale's waiting room first."
+    )
     items: list[FlashItemOut]
+
+
+class WaitingRoomOut(Schema):
+    """A buyer's place in the waiting room of a flash sale."""
+
+    state: str = Field(
+        examples=["waiting"],
+        description=(
+            "outside: not joined; early: joined, places are drawn when the sale opens; "
+            "waiting; inside: may claim; none: the sale has no room, everybody may "
+            "claim; closed: sold out; over"
+        ),
+    )
+    inside: bool = Field(description="Whether a claim would be let past the room now.")
+    place: int | None = Field(description="Counted from 1; null while none is known.")
+    ahead: int | None
+    estimated_seconds: int | None = Field(
+        description="Until it is the buyer's turn; null while it cannot be told."
+    )
+    pass_ends_at: datetime | None = Field(description="Until when to claim.")
+    opens_at: datetime
+    now: datetime
 
 
 class ClaimIn(Input):

@@ -3,13 +3,21 @@
 from django.conf import settings
 from django.urls import path
 
-from sales import address_views, cart_views, order_views, views, waiting_views
+from sales import (
+    address_views,
+    cart_views,
+    order_views,
+    room_views,
+    views,
+    waiting_views,
+)
 
 app_name = "sales"
 urlpatterns = [
     path("", views.home, name="home"),
     path("flash/", views.flash_sales, name="flash-sales"),
     path("flash/<slug:slug>/", views.flash_sale, name="flash-sale"),
+    path("flash/<slug:slug>/waiting-room/", room_views.room, name="waiting-room"),
     path("flash/<slug:slug>/<int:item_id>/live/", views.flash_item, name="flash-item"),
     path("flash/<slug:slug>/<int:item_id>/claim/", views.claim, name="claim"),
     path("flash/<slug:slug>/<int:item_id>/wait/", waiting_views.join, name="wait"),

@@ -270,10 +270,7 @@ def sale_page(
     """The page of a sale; `boxes` adds to the context of an item's box."""
     now = timezone.now()
     items = list(sale.items.select_related("product"))
-    room = room_views.on_page(request, sale)
-    shown = _shown(items, now)
-    if not (room["place"] and room["place"].is_inside):
-        shown = {pk: one.from_outside() for pk, one in shown.items()}
+    room, shown = room_views.on_page(request, sale, _shown(items, now))
     context = {
         "sale": sale,
         "now": now,

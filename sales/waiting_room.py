@@ -80,6 +80,14 @@ def look(room: Room, visitor: str) -> Place:
     return _visit(room, visitor, joins=False)
 
 
+def hand_over(sale_id: int, former: str, visitor: str) -> None:
+    """Let a guest who has signed in keep the place; no reason to fail if it cannot."""
+    try:
+        rooms.hand_over(sale_id, former, visitor)
+    except RoomAway as error:
+        logger.warning("flash sale %s: a place stays with a guest: %s", sale_id, error)
+
+
 def leave(room: Room, visitor: str) -> None:
     """Give the visitor's place to the next. Raises RoomAway."""
     rooms.leave(room.sale_id, visitor)

@@ -33,6 +33,7 @@ from sales.api import router as sales_router
 from sales.counters import NotLoaded, Unsure
 from sales.flash_api import router as flash_router
 from sales.orders import NotPossible
+from sales.room_api import router as room_router
 from shop import limits
 from shop.openapi import complete
 
@@ -168,6 +169,7 @@ api.add_decorator(keyed, mode="view")
 api.add_router("", catalog_router)
 api.add_router("", sales_router)
 api.add_router("/flash-sales", flash_router)
+api.add_router("/flash-sales", room_router)
 
 
 @cache

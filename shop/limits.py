@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 60
 SIGN_IN = {"users", "tokens", "guests"}
+ROOM = "waiting-room"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,19 @@ class Limits(BaseThrottle):
         return WINDOW_SECONDS - time.time() % WINDOW_SECONDS
 
 
+def may_join(request: HttpRequest) -> bool:
+    """Whether one more place in a waiting room may be taken from a page's address.
+
+    Counted together with those taken by the API.
+    """
+    if not settings.SHOP_RATE_LIMITS:
+        return True
+    address = BaseThrottle().get_ident(request) or "unknown"
+    most = settings.SHOP_API_LIMITS["room"]["address"]
+    found = _count({f"room:address:{address}": most})
+    return all(rate.used <= rate.limit for rate in found)
+
+
 def show(request: HttpRequest, response: HttpResponse) -> None:
     """Tell the client where it stands, by the RateLimit headers."""
     rate: Rate | None = getattr(request, "rate", None)
@@ -76,6 +90,8 @@ def _kind(request: HttpRequest) -> str:
         return "claims"
     if name in SIGN_IN and request.method == "POST":
         return "sign-in"
+    if name == ROOM and request.method == "POST":
+        return "room"
     return "calls"
 
 

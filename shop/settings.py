@@ -177,6 +177,7 @@ SHOP_METRICS_TOKEN = env_str("SHOP_METRICS_TOKEN", "")
 SHOP_TOKEN_DAYS = env_int("SHOP_TOKEN_DAYS", 30, minimum=1)
 SHOP_STOCK_FOLLOWER = "sales.floors.follow"
 SHOP_FLASH_OFFERS = "sales.offers.current"
+SHOP_JOINING_LIMIT = "shop.limits.may_join"
 SHOP_TOKEN_READER = "sales.tokens.read"  # noqa: S105  the name of a function
 SHOP_MAX_QUANTITY = 1_000_000
 SHOP_MAX_PRICE = Decimal("9999999.99")
@@ -189,6 +190,7 @@ SHOP_API_LIMITS = {
     "calls": {"token": 600, "address": 6000},
     "claims": {"token": 120, "address": 6000},
     "sign-in": {"token": 120, "address": 600},
+    "room": {"token": 60, "address": 600},
 }
 NINJA_NUM_PROXIES = env_int("SHOP_PROXIES", 0)
 ALLAUTH_TRUSTED_PROXY_COUNT = NINJA_NUM_PROXIES
