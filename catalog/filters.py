@@ -83,11 +83,38 @@ class FlashFilter(DropdownFilter):  # type: ignore[misc]
     parameter_name = "flash"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [("allocated", gettext_lazy("Has units set aside"))]
+        return [
+            ("allocated", gettext_lazy("In one (has units set aside)")),
+            ("none", gettext_lazy("In none")),
+        ]
 
     def queryset(
         self, request: HttpRequest, queryset: models.QuerySet[Stock]
     ) -> models.QuerySet[Stock]:
         if self.value() == "allocated":
             return queryset.filter(allocated__gt=0)
+        if self.value() == "none":
+            return queryset.filter(allocated=0)
+        return queryset
+
+
+class LevelFilter(DropdownFilter):  # type: ignore[misc]
+    """What needs somebody's attention, by the product's own levels."""
+
+    title = gettext_lazy("level")
+    parameter_name = "level"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [
+            ("low", gettext_lazy("At or below the low-stock level")),
+            ("above", gettext_lazy("Above it")),
+        ]
+
+    def queryset(
+        self, request: HttpRequest, queryset: models.QuerySet[Stock]
+    ) -> models.QuerySet[Stock]:
+        if self.value() == "low":
+            return queryset.filter(status__in=[StockStatus.LOW, StockStatus.OUT])
+        if self.value() == "above":
+            return queryset.filter(status=StockStatus.IN)
         return queryset

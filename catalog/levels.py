@@ -1,11 +1,12 @@
-"""Levels of many products by one rule: first what would change, then all of it.
+"""Levels of many products at once: first what would change, then all of it.
 
-`plan` reads and writes nothing. `apply` plans again under locks and refuses when that
+By one rule for products, by a number for each (a file), or by a default that products
+inherit. Planning writes nothing. Applying plans again under locks and refuses when that
 is not what was shown. The change is one batch, undone as a whole.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from functools import cached_property
@@ -15,23 +16,24 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Sum, TextChoices
+from django.db.models import QuerySet, Sum, TextChoices
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from catalog import stock, thresholds
-from catalog.models import Stock, StockMovement
+from catalog.models import Category, Stock, StockMovement, Store
 from catalog.status import StockStatus, stock_status
-from catalog.thresholds import Defaults, Levels
+from catalog.thresholds import Defaults, Levels, Target
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 WINDOW = timedelta(days=28)
-INHERITS = {
-    "safety_threshold": "inherits_threshold",
-    "low_stock_level": "inherits_low_stock_level",
-}
+NEEDED = (
+    *(field.name for field in fields(Target)),
+    *("on_hand", "reserved", "allocated", "status"),
+    *("product__name", "product__sku", "product__category_id"),
+)
 
 
 class Field(TextChoices):
@@ -57,16 +59,28 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
-    """One product's level before and after, and what that does to its status."""
+class Step:
+    """One level before and after."""
 
-    product_id: int
-    name: str
-    sku: str
     before: int
     after: int
     inherits_before: bool
     inherits_after: bool
+
+    @property
+    def is_change(self) -> bool:
+        return (self.before, self.inherits_before) != (self.after, self.inherits_after)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One product's levels before and after, and what that does to its status."""
+
+    product_id: int
+    name: str
+    sku: str
+    threshold: Step
+    low: Step
     status_before: StockStatus
     status_after: StockStatus
     is_in_sale: bool
@@ -81,10 +95,17 @@ class Planned:
 
 
 class Plan:
-    """What a rule would do now; `mark` tells whether a later plan is the same."""
+    """What would be done now; `mark` tells whether a later plan is the same."""
 
     def __init__(self, changes: list[Planned]) -> None:
         self.changes = changes
+
+    @cached_property
+    def shown(self) -> list[Planned]:
+        """The changes, those that flip a status first."""
+        return sorted(
+            self.changes, key=lambda change: change.status_before == change.status_after
+        )
 
     @cached_property
     def becoming_out(self) -> int:
@@ -116,18 +137,30 @@ def plan(
 ) -> Plan:
     """What the rule would change, the products it changes nothing for left out."""
     ids = list(product_ids)
-    rows = Stock.objects.filter(pk__in=ids).select_related("product")
-    defaults = Defaults()
     sold: Mapping[int, int] = {}
     if rule.operation == Operation.DAYS:
         sold = _sold(ids, now or timezone.now())
-    changes = []
-    for row in rows.order_by("product__name", "pk"):
-        planned = _planned(row, rule, defaults, sold.get(row.pk, 0))
-        same = planned.before == planned.after
-        if not same or planned.inherits_before != planned.inherits_after:
-            changes.append(planned)
-    return Plan(changes)
+
+    def wanted(row: Stock) -> Levels:
+        if rule.operation == Operation.INHERIT:
+            return Levels(**{rule.field: None})
+        return Levels(**{rule.field: _level(row, rule, sold.get(row.pk, 0))})
+
+    return _plan(Stock.objects.filter(pk__in=ids), wanted, Defaults())
+
+
+def plan_levels(levels: Mapping[int, Levels]) -> Plan:
+    """What these levels would change; `levels` maps product id to what it is told."""
+    rows = Stock.objects.filter(pk__in=list(levels))
+    return _plan(rows, lambda row: levels[row.pk], Defaults())
+
+
+def plan_default(changed: Store | Category) -> Plan:
+    """What the heirs would get if `changed`, not saved yet, were the default.
+
+    A category counts with its new parent, too.
+    """
+    return _plan(thresholds.heirs(), lambda row: Levels(), Defaults().having(changed))
 
 
 @transaction.atomic
@@ -144,34 +177,89 @@ def apply(
     thresholds.hold()
     stock.lock(ids)
     fresh = plan(ids, rule)
+    return _change(fresh, mark=mark, actor=actor, reason=reason)
+
+
+@transaction.atomic
+def apply_levels(
+    levels: Mapping[int, Levels],
+    *,
+    mark: str,
+    actor: "User | None" = None,
+    reason: str = "",
+) -> UUID:
+    """The same for a number per product. Raises PlanIsStale."""
+    thresholds.hold()
+    stock.lock(levels)
+    fresh = plan_levels(levels)
+    return _change(fresh, mark=mark, actor=actor, reason=reason)
+
+
+def check_default(changed: Store | Category, *, mark: str) -> None:
+    """Lock what `changed` would rewrite; raise PlanIsStale unless `mark` showed it.
+
+    Part of the caller's transaction, which then saves the default. A change that
+    rewrites nothing needs no mark.
+    """
+    thresholds.hold()
+    stock.lock([change.product_id for change in plan_default(changed).changes])
+    fresh = plan_default(changed)
+    if fresh.changes and fresh.mark != mark:
+        raise PlanIsStale(fresh)
+
+
+def _change(
+    fresh: Plan, *, mark: str, actor: "User | None" = None, reason: str = ""
+) -> UUID:
     if fresh.mark != mark:
         raise PlanIsStale(fresh)
     levels = {
-        change.product_id: Levels(
-            **{rule.field: None if change.inherits_after else change.after}
-        )
+        change.product_id: Levels(_told(change.threshold), _told(change.low))
         for change in fresh.changes
     }
     return thresholds.change(levels, actor=actor, reason=reason)
 
 
-def _planned(row: Stock, rule: Rule, defaults: Defaults, sold: int) -> Planned:
-    inherits = rule.operation == Operation.INHERIT
-    if inherits:
-        after = defaults.of(row.product.category_id, rule.field).number
-    else:
-        after = _level(row, rule, sold)
-    levels = {field: getattr(row, field) for field in INHERITS} | {rule.field: after}
+def _told(step: Step) -> int | None:
+    return None if step.inherits_after else step.after
+
+
+def _plan(
+    rows: QuerySet[Stock], wanted: Callable[[Stock], Levels], defaults: Defaults
+) -> Plan:
+    changes = []
+    needed = rows.select_related("product").only(*NEEDED)
+    for row in needed.order_by("product__name", "pk"):
+        category_id = row.product.category_id
+        target = thresholds.target(row, wanted(row), defaults, category_id)
+        if target != thresholds.present(row):
+            changes.append(_planned(row, target))
+    return Plan(changes)
+
+
+def _planned(row: Stock, target: Target) -> Planned:
     return Planned(
         product_id=row.pk,
         name=row.product.name,
         sku=row.product.sku,
-        before=getattr(row, rule.field),
-        after=after,
-        inherits_before=getattr(row, INHERITS[rule.field]),
-        inherits_after=inherits,
+        threshold=Step(
+            row.safety_threshold,
+            target.safety_threshold,
+            row.inherits_threshold,
+            target.inherits_threshold,
+        ),
+        low=Step(
+            row.low_stock_level,
+            target.low_stock_level,
+            row.inherits_low_stock_level,
+            target.inherits_low_stock_level,
+        ),
         status_before=StockStatus(row.status),
-        status_after=stock_status(row.on_hand - row.reserved, **levels),
+        status_after=stock_status(
+            row.on_hand - row.reserved,
+            safety_threshold=target.safety_threshold,
+            low_stock_level=target.low_stock_level,
+        ),
         is_in_sale=row.allocated > 0,
     )
 

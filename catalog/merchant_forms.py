@@ -1,15 +1,14 @@
 """What a merchant types: levels, counts, new products. Nothing is saved here."""
 
+from collections.abc import Collection
 from typing import Any, cast
 
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
-from django.forms.utils import flatatt
 from django.http import QueryDict
 from django.template.loader import render_to_string
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
@@ -22,8 +21,6 @@ from unfold.widgets import (
 from catalog import levels
 from catalog.models import Category, Product, Stock
 
-Level = int | None
-
 
 class QuantityField(forms.IntegerField):
     """A number of units, from 0 to the largest one the shop can mean."""
@@ -33,35 +30,6 @@ class QuantityField(forms.IntegerField):
         kwargs.setdefault("max_value", settings.SHOP_MAX_QUANTITY)
         kwargs.setdefault("widget", UnfoldAdminIntegerFieldWidget())
         super().__init__(**kwargs)
-
-
-class LevelBox(UnfoldAdminIntegerFieldWidget):  # type: ignore[misc]
-    """A number box without a template: a page of the stock desk has fifty of them."""
-
-    def render(
-        self, name: str, value: Any, attrs: Any = None, renderer: Any = None
-    ) -> SafeString:
-        text = self.format_value(value)
-        final = self.build_attrs(self.attrs, attrs)
-        final |= {"type": self.input_type, "name": name}
-        if text is not None:
-            final["value"] = text
-        return format_html("<input{}>", flatatt(final))
-
-
-class ShownLevel(LevelBox):
-    input_type = "hidden"
-
-
-class LevelField(QuantityField):
-    """A level, with what the page showed of it sent along."""
-
-    hidden_widget = ShownLevel
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(
-            required=False, show_hidden_initial=True, widget=LevelBox(), **kwargs
-        )
 
 
 class DialogForm(forms.Form):
@@ -116,74 +84,6 @@ class ReceiveForm(ReasonForm):
     field_order = ("quantity", "reason")
 
 
-class LevelsForm(forms.ModelForm):  # type: ignore[type-arg]
-    """One row of the stock desk: an empty box takes the number from the category.
-
-    The page sends along what it showed. A box counts as changed against that, so a row
-    nobody touched is never written back; and a changed box whose stored number is not
-    the one shown is a conflict: both are told and nothing is saved. (Not the row's
-    version: that also moves with every unit sold, so a sale would refuse all edits.)
-    """
-
-    instance: Stock
-    safety_threshold = LevelField(label=_("Safety threshold"))
-    low_stock_level = LevelField(label=_("Low-stock level"))
-    LEVELS = {
-        "safety_threshold": "inherits_threshold",
-        "low_stock_level": "inherits_low_stock_level",
-    }
-
-    class Meta:
-        model = Stock
-        fields: tuple[str, ...] = ()
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        row = self.instance
-        if row.pk is None:  # the empty form, asked for its media
-            return
-        for name, inherits in self.LEVELS.items():
-            number = getattr(row, name)
-            is_inherited = getattr(row, inherits)
-            self.initial[name] = None if is_inherited else number
-            attrs = {"aria-label": f"{self.fields[name].label}: {row.product}"}
-            if is_inherited:
-                attrs["placeholder"] = str(number)
-                attrs["title"] = str(_("Inherited. Type a number to set it here."))
-            self.fields[name].widget.attrs.update(attrs)
-
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        for name in self.LEVELS:
-            stored = self.initial[name]
-            if name in self.changed_data and self._shown(name) != stored:
-                self._show(name, stored)
-                self.add_error(
-                    name,
-                    _(
-                        "Somebody saved %(theirs)s meanwhile, you typed %(mine)s. "
-                        "Nothing was changed: save again to use yours."
-                    )
-                    % {"theirs": _in_words(stored), "mine": _in_words(cleaned[name])},
-                )
-        return cleaned
-
-    def _shown(self, name: str) -> Level | str:
-        """What the page showed when the merchant began to type."""
-        text: str = self.data.get(self.add_initial_prefix(name), "")
-        return int(text) if text.isdecimal() else text or None
-
-    def _show(self, name: str, level: Level) -> None:
-        """Make the stored number the new base, so that saving again is a choice."""
-        data = cast(QueryDict, self.data).copy()
-        data[self.add_initial_prefix(name)] = "" if level is None else str(level)
-        self.data = data
-
-
-def _in_words(level: Level) -> str:
-    return str(_("“inherit”")) if level is None else str(level)
-
-
 class NewProductForm(forms.ModelForm):  # type: ignore[type-arg]
     """A product with its first stock; empty levels come from the category or store."""
 
@@ -229,6 +129,27 @@ class CategoryForm(forms.ModelForm):  # type: ignore[type-arg]
         return parent
 
 
+class ViewForm(forms.Form):
+    """A name for what the stock desk shows now."""
+
+    name = forms.CharField(label=_("Name"), max_length=60)
+    query = forms.CharField(required=False, max_length=1000)
+    is_shared = forms.BooleanField(label=_("For the whole team"), required=False)
+    is_default = forms.BooleanField(label=_("Open the desk with it"), required=False)
+
+    def __init__(
+        self, *args: Any, taken: Collection[str] = frozenset(), **kwargs: Any
+    ) -> None:
+        self.taken = taken
+        super().__init__(*args, **kwargs)
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if name in self.taken:
+            raise ValidationError(_("Another view has this name. Choose one more."))
+        return name
+
+
 class UploadForm(forms.Form):
     """A file to import; it is only looked at until somebody says "import"."""
 
@@ -251,6 +172,22 @@ class UploadForm(forms.Form):
                 )
             )
         return file
+
+
+class LevelFileForm(UploadForm):
+    """A file of levels, and why they change."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=200,
+        required=False,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text=_("Stands with every change. Empty: the name of the file."),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["file"].help_text = _("CSV, up to 20 MB.")
 
 
 class BulkLevelsForm(forms.Form):

@@ -18,15 +18,14 @@ from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from unfold.enums import ActionVariant
 
-from catalog import imports, levels, thresholds
+from catalog import imports, thresholds
 from catalog.columns import cause_link
 from catalog.files.sheets import UnusableFile
 from catalog.import_plan import Plan
-from catalog.merchant_forms import BulkLevelsForm, DialogForm, UploadForm
+from catalog.merchant_forms import DialogForm, UploadForm
 from catalog.models import Stock, StockMovement
 
 Text = Any  # str or a lazy translation
@@ -274,67 +273,3 @@ def _import(request: HttpRequest, context: dict[str, Any]) -> str:
         "changed": result.changed,
         "unchanged": result.unchanged,
     }
-
-
-# -- Levels of many products ------------------------------------------------------
-
-
-def change_levels(
-    admin: ModelAdmin[Any], request: HttpRequest, rows: models.QuerySet[Stock]
-) -> HttpResponse:
-    """One rule for the chosen products: a preview first, then exactly that."""
-    ids = list(rows.order_by("pk").values_list("pk", flat=True))
-    is_asked = "preview" in request.POST or "apply" in request.POST
-    form = BulkLevelsForm(request.POST if is_asked else None)
-    context = {
-        **admin.admin_site.each_context(request),
-        "title": _("Change levels"),
-        "opts": admin.opts,
-        "form": form,
-        "count": len(ids),
-        "selected": request.POST.getlist("_selected_action"),
-        "select_across": request.POST.get("select_across", "0"),
-        "most": MOST_SHOWN,
-    }
-    status = 200
-    if is_asked and form.is_valid():
-        if "apply" in request.POST:
-            try:
-                return _apply_levels(request, ids, form)
-            except levels.PlanIsStale as stale:
-                context["plan"], status = stale.plan, 409
-                messages.warning(
-                    request,
-                    _(
-                        "The stock has changed since the preview, so nothing was "
-                        "changed. This is what would happen now."
-                    ),
-                )
-        else:
-            context["plan"] = levels.plan(ids, form.rule)
-    elif is_asked:
-        status = 422
-    return render(request, "merchant/change_levels.html", context, status=status)
-
-
-def _apply_levels(
-    request: HttpRequest, ids: list[int], form: BulkLevelsForm
-) -> HttpResponse:
-    batch = levels.apply(
-        ids,
-        form.rule,
-        mark=request.POST.get("mark", ""),
-        actor=actor_of(request),
-        reason=form.cleaned_data["reason"],
-    )
-    url = reverse("admin:catalog_thresholdchange_changelist")
-    text = _("The levels are changed. See what was done, or undo it, in")
-    link = format_html(
-        '{} <a class="underline" href="{}?batch={}">{}</a>.',
-        text,
-        url,
-        batch,
-        _("the list of level changes"),
-    )
-    messages.success(request, link)
-    return redirect(request.get_full_path())

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from catalog import stock
@@ -58,15 +58,28 @@ class Defaults:
 
     def of(self, category_id: int | None, field: str) -> Default:
         """The number a product of this category inherits for `field`."""
+        source = self.source_of(category_id, field)
+        origin = f"category {source}" if isinstance(source, Category) else "store"
+        return Default(getattr(source, field), origin)
+
+    def having(self, changed: Store | Category) -> "Defaults":
+        """The same with `changed` in its place, whether or not it is saved."""
+        if isinstance(changed, Store):
+            self._store = changed
+        else:
+            self._categories[changed.pk] = changed
+        return self
+
+    def source_of(self, category_id: int | None, field: str) -> Store | Category:
+        """Who gives a product of this category its number for `field`."""
         seen = set()
         while category_id is not None and category_id not in seen:
             seen.add(category_id)
             category = self._categories[category_id]
-            number = getattr(category, field)
-            if number is not None:
-                return Default(number, f"category {category.name}")
+            if getattr(category, field) is not None:
+                return category
             category_id = category.parent_id
-        return Default(getattr(self._store, field), "store")
+        return self._store
 
 
 def store() -> Store:
@@ -82,6 +95,13 @@ def hold() -> Store:
     """
     store()
     return Store.objects.select_for_update(no_key=True).get(pk=1)
+
+
+def heirs() -> QuerySet[Stock]:
+    """The rows that take at least one of their levels from a default."""
+    return Stock.objects.filter(
+        Q(inherits_threshold=True) | Q(inherits_low_stock_level=True)
+    )
 
 
 def origin(product: Product) -> str:
@@ -112,7 +132,7 @@ def change(
     for pk, row in rows.items():
         if expected_version is not None and row.version != expected_version:
             raise stock.VersionConflict(row)
-        targets[pk] = _target(row, levels[pk], defaults, categories[pk])
+        targets[pk] = target(row, levels[pk], defaults, categories[pk])
     return _apply(rows, targets, batch=uuid4(), actor=actor, reason=reason)
 
 
@@ -172,6 +192,8 @@ def undo(batch: UUID, *, actor: "User | None" = None) -> UUID:
 
 @dataclass(frozen=True, slots=True)
 class Target:
+    """Both levels of one product as they stand on its row."""
+
     safety_threshold: int
     low_stock_level: int
     inherits_threshold: bool
@@ -217,21 +239,20 @@ def _rewrite_heirs(
 ) -> UUID:
     """Bring all heirs up to date, and put back what a batch changed."""
     defaults = Defaults()
-    heirs = Stock.objects.filter(
-        Q(inherits_threshold=True) | Q(inherits_low_stock_level=True)
-    )
     doubtful = {
         row.pk
-        for row in heirs.select_related("product").only(*TARGET, "product__category_id")
-        if _target(row, Levels(), defaults, row.product.category_id) != _now(row)
+        for row in heirs()
+        .select_related("product")
+        .only(*TARGET, "product__category_id")
+        if target(row, Levels(), defaults, row.product.category_id) != present(row)
     }
     rows = stock.lock(doubtful | putting_back.keys())
     categories = _categories(rows)
     targets = {}
     for pk, row in rows.items():
         made = putting_back.get(pk)
-        levels = _before(made) if made and _now(row) == _after(made) else Levels()
-        targets[pk] = _target(row, levels, defaults, categories[pk])
+        levels = _before(made) if made and present(row) == _after(made) else Levels()
+        targets[pk] = target(row, levels, defaults, categories[pk])
     return _apply(rows, targets, batch=batch, actor=actor, reason=reason)
 
 
@@ -256,13 +277,15 @@ def _after(made: ThresholdChange) -> Target:
     )
 
 
-def _now(row: Stock) -> Target:
+def present(row: Stock) -> Target:
+    """The levels a row has now."""
     return Target(*(getattr(row, name) for name in TARGET))
 
 
-def _target(
+def target(
     row: Stock, levels: Levels, defaults: Defaults, category_id: int | None
 ) -> Target:
+    """The levels a row gets when it is told `levels`, its category being this one."""
     threshold, level = levels.safety_threshold, levels.low_stock_level
     if threshold is KEEP:
         threshold = None if row.inherits_threshold else row.safety_threshold
@@ -297,7 +320,7 @@ def _apply(
     actor: "User | None",
     reason: str,
 ) -> UUID:
-    changed = {pk: t for pk, t in targets.items() if t != _now(rows[pk])}
+    changed = {pk: t for pk, t in targets.items() if t != present(rows[pk])}
     groups: dict[Target, list[int]] = {}
     for pk, target in changed.items():
         groups.setdefault(target, []).append(pk)

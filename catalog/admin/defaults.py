@@ -6,11 +6,13 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.admin import ModelAdmin
 
 from catalog import thresholds
 from catalog.admin.history import HistoryAdmin
+from catalog.bulk_views import DefaultAdmin, done_sentence
 from catalog.merchant_forms import (
     CategoryForm,
 )
@@ -24,7 +26,7 @@ from catalog.models import (
 
 
 def outcome(batch: UUID) -> str:
-    """What a change of defaults did, in a sentence."""
+    """What a change of defaults did, in a sentence with a link to undo it."""
     products = ThresholdChange.objects.filter(batch=batch).values("product")
     changed = products.count()
     flipped = StatusChange.objects.filter(
@@ -38,11 +40,12 @@ def outcome(batch: UUID) -> str:
     second = ngettext(
         "%(count)s changed its status.", "%(count)s changed their status.", flipped
     ) % {"count": flipped}
-    return f"{first}, {second}"
+    sentence = f"{first}, {second}"
+    return format_html("{} {}", sentence, done_sentence(batch)) if changed else sentence
 
 
 @admin.register(Category)
-class CategoryAdmin(HistoryAdmin, ModelAdmin):  # type: ignore[misc]
+class CategoryAdmin(DefaultAdmin, HistoryAdmin, ModelAdmin):  # type: ignore[misc]
     """Shelves of the shop, with the levels their products inherit."""
 
     form = CategoryForm
@@ -67,6 +70,7 @@ class CategoryAdmin(HistoryAdmin, ModelAdmin):  # type: ignore[misc]
         if not change:
             super().save_model(request, obj, form, change)
             return
+        self.check_default(request, obj)
         typed = {name: getattr(obj, name) for name in self.LEVELS}
         if set(form.changed_data) - set(self.LEVELS):
             for name in self.LEVELS:
@@ -78,7 +82,7 @@ class CategoryAdmin(HistoryAdmin, ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(Store)
-class StoreAdmin(HistoryAdmin, ModelAdmin):  # type: ignore[misc]
+class StoreAdmin(DefaultAdmin, HistoryAdmin, ModelAdmin):  # type: ignore[misc]
     """The numbers every product inherits unless something nearer says otherwise."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -99,6 +103,7 @@ class StoreAdmin(HistoryAdmin, ModelAdmin):  # type: ignore[misc]
     def save_model(
         self, request: HttpRequest, obj: Store, form: Any, change: bool
     ) -> None:
+        self.check_default(request, obj)
         batch = thresholds.change_store(
             safety_threshold=obj.safety_threshold,
             low_stock_level=obj.low_stock_level,

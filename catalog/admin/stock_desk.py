@@ -1,94 +1,86 @@
-"""The stock desk: every number explained, levels edited in place.
+"""The stock desk: every number explained, figures edited in place.
 
 Quantities and levels are written by `catalog.stock` and `catalog.thresholds` alone;
 no page here saves a Stock row.
 """
 
+from functools import partial
 from typing import Any
 
-from django.contrib import admin
-from django.db import models, transaction
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.admin import ModelAdmin
 from unfold.enums import ActionVariant
-from unfold.views import ChangeList
 
-from catalog import merchant_views, search, stock, thresholds
-from catalog.columns import (
-    BADGES,
-    display,
-    figure,
-    status_badge,
+from catalog import (
+    bulk_views,
+    desk_edits,
+    merchant_views,
+    saved_views,
+    search,
+    stock,
 )
+from catalog.admin import desk_views
+from catalog.admin.desk_list import HEADINGS, StockChangeList, lines
+from catalog.columns import BADGES, status_badge
 from catalog.filters import (
     FlashFilter,
+    LevelFilter,
     OriginFilter,
     StatusFilter,
     StockCategoryFilter,
 )
-from catalog.merchant_forms import (
-    AdjustForm,
-    LevelsForm,
-    ReceiveForm,
-)
+from catalog.merchant_forms import AdjustForm, ReceiveForm
 from catalog.merchant_views import actor_of
-from catalog.models import (
-    Stock,
-)
-from catalog.thresholds import Levels
-
-
-class StockChangeList(ChangeList):  # type: ignore[misc]
-    def get_ordering(
-        self, request: HttpRequest, queryset: models.QuerySet[Any]
-    ) -> list[Any]:
-        """The key follows the column's direction, so that its index can serve both."""
-        ordering: list[Any] = super().get_ordering(request, queryset)
-        if len(ordering) == 2 and ordering[1] == "-pk":
-            falling = str(ordering[0]).startswith("-")
-            return [ordering[0], "-pk" if falling else "pk"]
-        return ordering
+from catalog.models import Product, Stock
 
 
 @admin.register(Stock)
 class StockAdmin(ModelAdmin):  # type: ignore[misc]
-    """The stock desk: every number, the two levels edited in place."""
+    """The stock desk: every number, three of them edited in place."""
 
-    list_display = (
-        "product_and_sku",
-        figure("on_hand", gettext_lazy("On hand")),
-        figure("reserved", gettext_lazy("Reserved")),
-        figure("allocated", gettext_lazy("Allocated")),
-        figure("available", gettext_lazy("Available")),
-        figure("sellable", gettext_lazy("Sellable")),
-        "state",
-        "safety_threshold",
-        "low_stock_level",
+    list_display = ("product", *list(HEADINGS)[1:])
+    list_filter = (
+        StatusFilter,
+        LevelFilter,
+        StockCategoryFilter,
+        OriginFilter,
+        FlashFilter,
     )
-    list_editable = ("safety_threshold", "low_stock_level")
-    list_filter = (StatusFilter, StockCategoryFilter, OriginFilter, FlashFilter)
-    list_filter_submit = True
     list_per_page = 25
     list_max_show_all = 0
     list_fullwidth = True
     show_full_result_count = False
     search_fields = ("product__sku",)
     search_help_text = gettext_lazy("Words of the name, the SKU or the vendor")
-    ordering = ("product__name", "pk")
+    ordering = ("pk",)
     actions = ("change_levels",)
-    actions_row = ("adjust", "receive")
+    actions_list = ("levels_file",)
     actions_detail = ("adjust", "receive")
     change_form_template = "merchant/stock.html"
 
-    @display(description=gettext_lazy("Product"), ordering="product__name", header=True)
-    def product_and_sku(self, row: Stock) -> list[str]:
-        return [row.product.name, row.product.sku]
-
-    @display(description=gettext_lazy("Status"), ordering="status", label=BADGES)
-    def state(self, row: Stock) -> tuple[str, Any]:
-        return status_badge(row.status)
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path(
+                "views/",
+                wrap(partial(desk_views.manage, self)),
+                name="catalog_stock_views",
+            ),
+            path(
+                "views/<int:view_id>/",
+                wrap(partial(desk_views.change, self)),
+                name="catalog_stock_view",
+            ),
+            *super().get_urls(),
+        ]
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Stock]:
         return super().get_queryset(request).select_related("product")  # type: ignore[no-any-return]
@@ -98,10 +90,8 @@ class StockAdmin(ModelAdmin):  # type: ignore[misc]
     ) -> tuple[models.QuerySet[Stock], bool]:
         if not search_term:
             return queryset, False
-        query = search.query(search_term)
-        if query is None:
-            return queryset.none(), False
-        return queryset.filter(product__search=query), False
+        found = search.matching(Product.objects.order_by(), search_term)
+        return queryset.filter(product__in=found.values("pk")), False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -116,36 +106,62 @@ class StockAdmin(ModelAdmin):  # type: ignore[misc]
     ) -> type[StockChangeList]:
         return StockChangeList
 
-    def get_changelist_form(
-        self, request: HttpRequest, **kwargs: Any
-    ) -> type[LevelsForm]:
-        return LevelsForm
-
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        if request.method != "POST" or "_save" not in request.POST:
-            return super().changelist_view(request, extra_context)  # type: ignore[no-any-return]
-        with transaction.atomic():
-            self._lock_posted(request)
-            response = super().changelist_view(request, extra_context)
-        self._keep_posted_rows(response)
+        """The list; a POST with `_save` writes what was typed into it."""
+        saved = desk_edits.Saved()
+        if request.method == "POST" and "_save" in request.POST:
+            if not self.has_change_permission(request):
+                raise PermissionDenied
+            saved = desk_edits.save(request.POST, actor=actor_of(request))
+            if not saved.refused:
+                self._say(request, saved)
+                return redirect(request.get_full_path())
+        elif request.method == "GET" and not request.GET:
+            view = self._opens_with(request)
+            if view and view.query:
+                return redirect(desk_views.address(view))
+        response = super().changelist_view(request, extra_context)
+        self._show(request, response, saved)
         return response  # type: ignore[no-any-return]
 
-    def _lock_posted(self, request: HttpRequest) -> None:
-        """Hold the rows in the one order everybody uses, before they are compared."""
-        if not self.has_change_permission(request):
-            return
-        posted = self._get_edited_object_pks(request, "form")
-        thresholds.hold()
-        stock.lock(int(pk) for pk in posted if pk.isdecimal())
+    def _opens_with(self, request: HttpRequest) -> Any:
+        if not self.has_view_permission(request):
+            return None
+        return saved_views.default_of(actor_of(request))
 
-    def _keep_posted_rows(self, response: HttpResponse) -> None:
-        """Show a refused form beside its own rows, wherever the list has moved on."""
-        changelist: Any = getattr(response, "context_data", {}).get("cl")
-        formset = changelist and changelist.formset
-        if formset and formset.is_bound:
-            changelist.result_list = [form.instance for form in formset.forms]
+    def _show(
+        self, request: HttpRequest, response: Any, saved: desk_edits.Saved
+    ) -> None:
+        """Put the rows and the views into a list that is to be rendered."""
+        context = getattr(response, "context_data", None) or {}
+        if (changelist := context.get("cl")) is None:
+            return
+        refused = dict(saved.refused)
+        if refused:
+            response.status_code = 409 if saved.conflicts else 422
+        context |= {
+            "can_edit": self.has_change_permission(request),
+            "lines": lines(changelist.result_list, refused),
+            "refused": refused,
+            "conflicts": saved.conflicts,
+            **desk_views.tabs(request, changelist.kept),
+        }
+
+    def _say(self, request: HttpRequest, saved: desk_edits.Saved) -> None:
+        if not saved.changed:
+            messages.info(request, _("Nothing was typed, so nothing was changed."))
+            return
+        sentence = ngettext(
+            "%(count)s product was changed successfully.",
+            "%(count)s products were changed successfully.",
+            saved.changed,
+        ) % {"count": saved.changed}
+        if saved.batch:
+            done = bulk_views.done_sentence(saved.batch)
+            sentence = format_html("{} {}", sentence, done)
+        messages.success(request, sentence)
 
     @admin.action(
         description=gettext_lazy("Change levels of the chosen products"),
@@ -154,14 +170,16 @@ class StockAdmin(ModelAdmin):  # type: ignore[misc]
     def change_levels(
         self, request: HttpRequest, queryset: models.QuerySet[Stock]
     ) -> HttpResponse:
-        return merchant_views.change_levels(self, request, queryset)
+        return bulk_views.change_levels(self, request, queryset)
 
-    def save_model(
-        self, request: HttpRequest, obj: Stock, form: LevelsForm, change: bool
-    ) -> None:
-        """Write the two levels through their service; never the row."""
-        typed = {name: form.cleaned_data[name] for name in form.changed_data}
-        thresholds.change({obj.pk: Levels(**typed)}, actor=actor_of(request))
+    @merchant_views.page(
+        gettext_lazy("Levels from a file"),
+        permission="change",
+        icon="upload",
+        path="levels",
+    )
+    def levels_file(self, request: HttpRequest) -> HttpResponse:
+        return bulk_views.change_by_file(self, request)
 
     def change_view(
         self,

@@ -1,6 +1,7 @@
 """Products, their stock, and the two ledgers that explain every number."""
 
 from catalog.models.alerts import Alert, AlertKind, AlertMail, AlertRule
+from catalog.models.desk import DeskDefault, DeskView
 from catalog.models.ledgers import StatusChange, StockMovement, ThresholdChange
 from catalog.models.pictures import ProductPicture
 from catalog.models.products import Category, Product, ProductQuerySet, Store
@@ -20,6 +21,8 @@ __all__ = [
     "AlertMail",
     "AlertRule",
     "Category",
+    "DeskDefault",
+    "DeskView",
     "OutboxEvent",
     "Product",
     "ProductPicture",

@@ -68,6 +68,11 @@ class Stock(models.Model):
         indexes = [
             models.Index(fields=["status", "product"], name="stock_by_status"),
             models.Index(fields=["sellable", "product"], name="stock_by_sellable"),
+            models.Index(
+                fields=["product"],
+                name="stock_set_aside",
+                condition=Q(allocated__gt=0),
+            ),
         ]
 
     def __str__(self) -> str:

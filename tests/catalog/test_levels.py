@@ -31,7 +31,8 @@ def test_rule_gives_the_level(operation, number, after):
 
     plan = levels.plan([pot.pk], Rule("safety_threshold", operation, number))
 
-    assert [(change.before, change.after) for change in plan.changes] == [(2, after)]
+    (change,) = plan.changes
+    assert (change.threshold.before, change.threshold.after) == (2, after)
 
 
 def test_days_of_cover_come_from_what_was_sold_in_four_weeks():
@@ -43,7 +44,7 @@ def test_days_of_cover_come_from_what_was_sold_in_four_weeks():
     soon = levels.plan([pot.pk], rule)
     later = levels.plan([pot.pk], rule, now=timezone.now() + timedelta(days=29))
 
-    assert [change.after for change in soon.changes] == [6]
+    assert [change.low.after for change in soon.changes] == [6]
     assert later.changes == []
 
 
@@ -67,7 +68,7 @@ def test_preview_counts_what_then_happens():
         product = {out.pk: out, back.pk: back}[change.product_id]
         product.stock.refresh_from_db()
         assert product.stock.status == change.status_after
-        assert product.stock.safety_threshold == change.after
+        assert product.stock.safety_threshold == change.threshold.after
 
 
 def test_undo_restores_exactly():
@@ -108,7 +109,7 @@ def test_apply_refuses_what_was_not_shown():
         levels.apply([pot.pk], rule, mark=plan.mark)
 
     assert levels_of(pot) == (0, 0)
-    assert [change.after for change in refusal.value.plan.changes] == [15]
+    assert [change.threshold.after for change in refusal.value.plan.changes] == [15]
 
 
 def test_plan_runs_the_same_queries_for_one_and_for_many(django_assert_num_queries):

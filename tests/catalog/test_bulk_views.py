@@ -1,0 +1,134 @@
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from catalog import stock, thresholds
+from catalog.models import ThresholdChange
+from tests.factories import make_category, make_product, make_staff
+
+pytestmark = pytest.mark.django_db
+
+FILE = "/admin/catalog/stock/levels/"
+
+
+def look_at(client, text, **typed):
+    file = SimpleUploadedFile("levels.csv", text.encode())
+    return client.post(FILE, {"upload": "1", "file": file, **typed})
+
+
+def agree(client, shown):
+    context = shown.context
+    return client.post(FILE, {"token": context["token"], "mark": context["plan"].mark})
+
+
+def levels_of(product):
+    product.stock.refresh_from_db()
+    return product.stock.safety_threshold, product.stock.low_stock_level
+
+
+def test_file_is_previewed_with_numbers_and_writes_nothing(admin_client):
+    pot = make_product("Clay pot", sku="POT", on_hand=5)
+    make_product("Jug", sku="JUG", on_hand=5, safety_threshold=9)
+    stock.allocate(pot.pk, 2, note=stock.Note())
+
+    shown = look_at(admin_client, "sku,safety_threshold\nPOT,5\nJUG,1\n")
+
+    plan = shown.context["plan"]
+    assert (len(plan.changes), plan.becoming_out, plan.coming_back, plan.in_sale) == (
+        2,
+        1,
+        1,
+        1,
+    )
+    assert levels_of(pot) == (0, 0)
+
+
+def test_file_does_what_was_shown_as_one_batch_that_can_be_undone(
+    admin_client, admin_user
+):
+    pot = make_product(sku="POT", on_hand=5, safety_threshold=1)
+    jug = make_product(sku="JUG", on_hand=5, low_stock_level=3)
+    shown = look_at(
+        admin_client,
+        "SKU;Safety threshold;Low stock level\nPOT;5;2\nJUG;0;4\n",
+        reason="winter",
+    )
+
+    response = agree(admin_client, shown)
+
+    assert response.status_code == 302
+    assert (levels_of(pot), levels_of(jug)) == ((5, 2), (0, 4))
+    assert pot.stock.is_out
+    batches = {(c.batch, c.actor, c.reason) for c in ThresholdChange.objects.all()}
+    ((batch, actor, reason),) = batches
+    assert (actor, reason) == (admin_user, "winter")
+    thresholds.undo(batch)
+    assert (levels_of(pot), levels_of(jug)) == ((1, 0), (0, 3))
+    assert not pot.stock.is_out
+
+
+def test_empty_cell_inherits_and_a_missing_column_is_left_alone(admin_client):
+    garden = make_category(safety_threshold=4)
+    pot = make_product(
+        sku="POT", safety_threshold=1, low_stock_level=7, category=garden
+    )
+
+    agree(admin_client, look_at(admin_client, "sku,safety_threshold\nPOT,\n"))
+
+    assert levels_of(pot) == (4, 7)
+    assert pot.stock.inherits_threshold
+    assert not pot.stock.inherits_low_stock_level
+
+
+def test_bad_lines_are_named_and_nothing_is_offered(admin_client):
+    pot = make_product(sku="POT")
+    shown = look_at(
+        admin_client,
+        "sku,safety_threshold\nPOT,5\nGONE,1\nPOT,2\nPOT,many\nPOT,-1\n",
+    )
+
+    numbers = [bad.number for bad in shown.context["found"].bad_lines]
+    assert numbers == [3, 4, 5, 6]
+    assert "Change them" not in shown.content.decode()
+    assert levels_of(pot) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "text", ["colour,taste\nred,sweet\n", "sku\nPOT\n", "", "sku,sku,low_stock_level\n"]
+)
+def test_file_without_levels_is_refused_in_words(admin_client, text):
+    response = look_at(admin_client, text)
+
+    assert response.status_code == 422
+    assert response.context["form"].errors["file"]
+
+
+def test_file_after_the_stock_has_changed_shows_what_would_happen_now(admin_client):
+    pot = make_product(sku="POT", on_hand=5)
+    shown = look_at(admin_client, "sku,safety_threshold\nPOT,5\n")
+    stock.receive(pot.pk, 10, note=stock.Note())
+
+    response = agree(admin_client, shown)
+
+    assert response.status_code == 409
+    assert response.context["plan"].becoming_out == 0
+    assert levels_of(pot) == (0, 0)
+    agree(admin_client, response)
+    assert levels_of(pot) == (5, 0)
+
+
+def test_preview_of_another_person_is_not_mine(admin_client, client):
+    pot = make_product(sku="POT", on_hand=5)
+    shown = look_at(admin_client, "sku,safety_threshold\nPOT,5\n")
+    client.force_login(make_staff("owner"))
+
+    assert agree(client, shown).status_code == 409
+    assert levels_of(pot) == (0, 0)
+
+
+def test_preview_is_applied_once(admin_client):
+    make_product(sku="POT", on_hand=5)
+    shown = look_at(admin_client, "sku,safety_threshold\nPOT,5\n")
+    agree(admin_client, shown)
+
+    assert agree(admin_client, shown).status_code == 409
+    assert ThresholdChange.objects.count() == 1
