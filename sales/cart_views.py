@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
@@ -19,7 +20,7 @@ from django.views.decorators.http import (
 from catalog.http import HtmxRequest
 from catalog.models import Product
 from catalog.stock import InsufficientStock
-from sales import addresses, carts, orders, visitors
+from sales import addresses, carts, holds, orders, visitors
 from sales.forms import AddForm, CartLineForm, CheckoutForm
 from sales.models import Cart, CartLine, Order
 
@@ -27,10 +28,11 @@ from sales.models import Cart, CartLine, Order
 @require_safe
 @never_cache
 def cart(request: HtmxRequest) -> HttpResponse:
-    """The cart, with what can be had of each line now."""
+    """The cart, with what can be had of each line now; flash holds stand apart."""
     found = visitors.cart(request)
     lines = carts.contents(found) if found else []
-    response = render(request, "storefront/cart.html", _cart_context(lines))
+    context = {**_cart_context(lines), **_holds(request)}
+    response = render(request, "storefront/cart.html", context)
     if found:
         visitors.remember_cart(response, found, units=_units(lines))
     return response
@@ -83,6 +85,8 @@ def cart_line(request: HtmxRequest, product_id: int) -> HttpResponse:
     if error:
         context = _cart_context(lines, bad_line=product_id, error=error)
         template = "_cart.html" if request.htmx else "cart.html"
+        if not request.htmx:
+            context |= _holds(request)
         return render(request, f"storefront/{template}", context, status=422)
     if not request.htmx:
         response: HttpResponse = redirect("sales:cart")
@@ -177,6 +181,14 @@ def _cart_context(lines: list[CartLine], **more: Any) -> dict[str, Any]:
         "total": sum((line.total for line in lines), start=0),
         "is_short": any(line.is_short for line in lines),
         **more,
+    }
+
+
+def _holds(request: HtmxRequest) -> dict[str, Any]:
+    now = timezone.now()
+    return {
+        "holds": holds.of(request.user, visitors.claims(request), now=now),
+        "now": now,
     }
 
 

@@ -156,6 +156,10 @@ def cancel(request: HtmxRequest, order_id: UUID) -> HttpResponse:
         messages.error(request, str(error))
     except (NotLoaded, Unsure):
         messages.warning(request, _doubt())
+    else:
+        if request.POST.get("back") == "cart":
+            messages.success(request, _("The units went back; nothing was charged."))
+            return redirect("sales:cart")
     return redirect("sales:order", order_id)
 
 
