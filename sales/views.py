@@ -96,7 +96,8 @@ def product_offer(request: HtmxRequest, product_id: int) -> HttpResponse:
     if item is None:
         return HttpResponse()
     shown = room_views.seen_by(request, _shown([item], now)[item.pk])
-    context = {"item": item, **_box(request, item.sale.slug, shown)}
+    is_guest = not request.user.is_authenticated
+    context = {"item": item, **_box(request, item.sale.slug, shown, is_guest=is_guest)}
     response = render(request, "storefront/_flash_offer.html", context)
     visitors.greet(request, response)
     return response
@@ -271,6 +272,7 @@ def sale_page(
     now = timezone.now()
     items = list(sale.items.select_related("product"))
     room, shown = room_views.on_page(request, sale, _shown(items, now))
+    is_guest = not request.user.is_authenticated
     context = {
         "sale": sale,
         "now": now,
@@ -279,7 +281,12 @@ def sale_page(
         "offers": [
             {
                 "item": item,
-                **_box(request, sale.slug, shown[item.pk], **boxes.get(item.pk, {})),
+                **_box(
+                    request,
+                    sale.slug,
+                    shown[item.pk],
+                    **{"is_guest": is_guest, **boxes.get(item.pk, {})},
+                ),
             }
             for item in items
         ],
