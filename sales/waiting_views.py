@@ -39,7 +39,7 @@ def join(request: HtmxRequest, slug: str, item_id: int) -> HttpResponse:
     """
     user = request.user if request.user.is_authenticated else None
     if request.method != "POST":
-        return _form_page(request, slug, item_id, {})
+        return _form_page(request, slug, item_id)
     form = WaitForm(request.POST, needs_email=not (user and user.email))
     if not form.is_valid():
         sentence = next(iter(form.errors.values()))[0]
@@ -129,33 +129,36 @@ def _again(
 ) -> HttpResponse:
     """The form once more, with a sentence why, and with what was typed."""
     typed = {
-        "error": sentence,
         "email": request.POST.get("email", "")[:254],
         "quantity": request.POST.get("quantity", "")[:7],
         "is_wrong": status == 422,
     }
+    context: dict[str, Any] = {"error": sentence, "line": typed}
     if not request.htmx:
-        return _form_page(request, slug, item_id, typed, status=status)
-    return views.box_again(request, slug, item_id, status=status, line=typed)
+        return _form_page(request, slug, item_id, status=status, **context)
+    if status == 422 and "email" not in request.POST:  # an account without an address
+        context["is_guest"] = True
+    status = 409 if status == 503 else status  # one that htmx shows
+    return views.box_again(request, slug, item_id, status=status, **context)
 
 
 def _form_page(
     request: HtmxRequest,
     slug: str,
     item_id: int,
-    typed: dict[str, Any],
     *,
     status: int = 200,
+    **more: Any,
 ) -> HttpResponse:
     items = FlashSaleItem.objects.select_related("sale", "product")
     item = get_object_or_404(items, pk=item_id, sale__slug=slug)
     context = {
         "item": item,
         "slug": slug,
-        "line": typed,
         "item_id": item.pk,
         "limit": item.limit_per_buyer,
         "is_guest": not (request.user.is_authenticated and request.user.email),
+        **more,
     }
     response = render(request, "storefront/wait.html", context, status=status)
     visitors.greet(request, response)
