@@ -20,9 +20,11 @@ from django.utils.translation import gettext as _
 from catalog import level_files, levels
 from catalog.files.sheets import UnusableFile
 from catalog.merchant_forms import BulkLevelsForm, LevelFileForm
-from catalog.merchant_views import KEPT_SECONDS, MOST_SHOWN, actor_of
+from catalog.merchant_views import actor_of
 from catalog.models import Stock
 
+MOST_SHOWN = 100
+KEPT_SECONDS = 3600
 UNREPEATED = {"csrfmiddlewaretoken", "mark"}
 
 

@@ -167,6 +167,7 @@ def lines(rows: list[Stock], refused: dict[int, RowForm]) -> list[Line]:
 def _line(row: Stock, form: RowForm | None, words: Words, desk_url: str) -> Line:
     name = {"name": row.product.name}
     typed: Any = form.data if form else {}
+    on_hand, threshold, low = (_box(row, figure, form, words) for figure in LABELS)
     return Line(
         row,
         row.product.name,
@@ -176,13 +177,19 @@ def _line(row: Stock, form: RowForm | None, words: Words, desk_url: str) -> Line
         words.statuses[row.status],
         BADGES[row.status],
         typed.get(f"{row.pk}-version", str(row.version)),
-        *(_box(row, figure, form, words) for figure in LABELS),
+        on_hand,
+        threshold,
+        low,
         words.tick % name,
         words.receive % name,
         words.reason % name,
         typed.get(f"{row.pk}-reason", ""),
-        " ".join(form.errors.get("reason", [])) if form else "",
+        _error(form, "reason") if form else "",
     )
+
+
+def _error(form: RowForm, name: str) -> str:
+    return " ".join(str(error) for error in form.errors.get(name, []))
 
 
 def _box(row: Stock, name: str, form: RowForm | None, words: Words) -> Box:
@@ -191,7 +198,7 @@ def _box(row: Stock, name: str, form: RowForm | None, words: Words) -> Box:
     if form and name in form.touched:
         text = form.typed(name)
         shown = form.data.get(f"{row.pk}-{name}_shown", "")
-        error = " ".join(form.errors.get(name, []))
+        error = _error(form, name)
     label, number = words.labels[name], str(getattr(row, name))
     return Box(
         name,

@@ -107,7 +107,8 @@ def change(admin: Any, request: HttpRequest, view_id: int) -> HttpResponse:
 def _rename(request: HttpRequest, view: DeskView) -> None:
     form = ViewForm(request.POST, taken=saved_views.names_of(view))
     if not form.is_valid():
-        messages.error(request, " ".join(form.errors.get("name", [_("Type a name.")])))
+        for error in form.errors.get("name", []):
+            messages.error(request, str(error))
         return
     view.name = form.cleaned_data["name"]
     view.is_shared = form.cleaned_data["is_shared"]

@@ -6,6 +6,8 @@ from typing import Any
 from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
@@ -192,8 +194,20 @@ class ThresholdChangeAdmin(LedgerAdmin):
         ("product", AutocompleteSelectFilter),
         ("created_at", RangeDateTimeFilter),
     )
-    actions_row = ("undo",)
     actions_detail = ("undo",)
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        shown = super().get_list_display(request)
+        return (*shown, "put_back") if self.has_undo_permission(request) else shown
+
+    @display(description=gettext_lazy("Undo"))
+    def put_back(self, change: ThresholdChange) -> str:
+        """A button of the list's form; an undo is a change that can be undone, too."""
+        return format_html(
+            '<button type="submit" class="desk-button" formaction="{}">{}</button>',
+            reverse("admin:catalog_thresholdchange_undo", args=[change.pk]),
+            _("Undo this change"),
+        )
 
     def has_undo_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("catalog.change_stock")

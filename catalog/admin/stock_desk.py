@@ -22,6 +22,7 @@ from unfold.enums import ActionVariant
 from catalog import (
     bulk_views,
     desk_edits,
+    explain,
     merchant_views,
     saved_views,
     search,
@@ -197,7 +198,7 @@ class StockAdmin(ModelAdmin):  # type: ignore[misc]
                 return super().change_view(request, object_id, form_url)  # type: ignore[no-any-return]
             return HttpResponseNotAllowed(["GET", "HEAD"])
         context = {
-            **merchant_views.explain(row),
+            **explain.explain(row),
             **(extra_context or {}),
             "title": _("Why this number?"),
             "original": row.product,

@@ -434,7 +434,7 @@ def test_stock_page_gives_the_formula_and_the_origin_of_the_threshold(admin_clie
 
     html = admin_client.get(page(pot)).content.decode()
 
-    assert '<div id="available"><b>18</b>' in html
+    assert '<a href="#available"><b>18</b>' in html
     assert "<b>15</b><span>sellable in the shop" in html
     assert "inherited from: category Garden" in html
     assert "a large order" in html
@@ -931,6 +931,24 @@ def test_level_changes_made_together_are_undone_together(admin_client):
     pot.stock.refresh_from_db()
     jug.stock.refresh_from_db()
     assert (pot.stock.safety_threshold, jug.stock.safety_threshold) == (1, 0)
+
+
+def test_undo_is_one_button_in_the_list_of_level_changes(admin_client, client):
+    pot = make_product("Clay pot", safety_threshold=1)
+    thresholds.change({pot.pk: thresholds.Levels(safety_threshold=5)})
+    change = ThresholdChange.objects.get()
+    url = reverse("admin:catalog_thresholdchange_undo", args=[change.pk])
+
+    listed = admin_client.get("/admin/catalog/thresholdchange/").content.decode()
+    assert f'formaction="{url}"' in listed
+    admin_client.post(url, {"action": "", "index": "0"})
+
+    pot.stock.refresh_from_db()
+    assert pot.stock.safety_threshold == 1
+    client.force_login(make_staff("viewer"))
+    listed = client.get("/admin/catalog/thresholdchange/").content.decode()
+    assert "formaction" not in listed
+    assert client.post(url).status_code == 403
 
 
 def test_level_changes_of_one_batch_are_listed_from_a_status_change(admin_client):
