@@ -20,7 +20,7 @@ from catalog.schemas import (
     Sku,
     text,
 )
-from sales.models import OrderState, PaymentState, SaleState, Verdict
+from sales.models import EntryState, OrderState, PaymentState, SaleState, Verdict
 
 
 def _email(value: str) -> str:
@@ -264,6 +264,24 @@ class ClaimOut(Schema):
     state: OrderState
     expires_at: datetime
     left: int
+
+
+class WaitingIn(Input):
+    sku: Sku
+    quantity: Quantity = 1
+    email: Email | None = Field(None, description="May be left out with a user token.")
+
+
+class WaitingEntryOut(Schema):
+    """A place in a waiting list; `order_id` is what its offer's order will be."""
+
+    order_id: UUID
+    state: EntryState
+    place: int | None = Field(description="1 is the first in line; null: not waiting.")
+    quantity: int
+    reason: str = Field(description="Why it was closed: ended, limit, conflict.")
+    created_at: datetime
+    offered_at: datetime | None
 
 
 class FindingOut(Schema):

@@ -34,6 +34,7 @@ from sales.counters import NotLoaded, Unsure
 from sales.flash_api import router as flash_router
 from sales.orders import NotPossible
 from sales.room_api import router as room_router
+from sales.waiting_api import router as waiting_router
 from shop import limits
 from shop.openapi import complete
 
@@ -170,6 +171,7 @@ api.add_router("", catalog_router)
 api.add_router("", sales_router)
 api.add_router("/flash-sales", flash_router)
 api.add_router("/flash-sales", room_router)
+api.add_router("/flash-sales", waiting_router)
 
 
 @cache

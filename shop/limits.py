@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 60
 SIGN_IN = {"users", "tokens", "guests"}
-ROOM = "waiting-room"
+ROOMS = {"waiting-room", "waiting-list"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def _kind(request: HttpRequest) -> str:
         return "claims"
     if name in SIGN_IN and request.method == "POST":
         return "sign-in"
-    if name == ROOM and request.method == "POST":
+    if name in ROOMS and request.method == "POST":
         return "room"
     return "calls"
 
