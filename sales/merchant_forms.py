@@ -25,7 +25,7 @@ from sales.models import PRICE_RANGE, FlashSale, FlashSaleItem, ItemState
 class FlashSaleForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = FlashSale
-        fields = ("name", "slug", "opens_at", "closes_at")
+        fields = ("name", "slug", "opens_at", "closes_at", "has_waiting_room")
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_safe
 from catalog.columns import BADGES
 from catalog.models import Alert, Product, StatusChange, Stock
 from catalog.status import StockStatus
-from sales import audit, demand, desk, jobs, preflight, report
+from sales import audit, demand, desk, jobs, preflight, report, waiting_room
 from sales.models import FlashSale, FlashSaleItem, ItemState, SaleState
 
 RECENT = 8
@@ -153,6 +153,7 @@ def live(request: HttpRequest, sale_id: int) -> HttpResponse:
         "now": now,
         "transitions": log.order_by("-pk")[:10],
         **_pulse(now),
+        "crowd": waiting_room.crowd(sale_id) if now.sale.has_waiting_room else None,
     }
     status = STOP_POLLING if now.sale.state in STILL else 200
     return render(request, "merchant/_flash_live.html", context, status=status)

@@ -27,6 +27,7 @@ from sales import (
     carts,
     checkout,
     display,
+    flash,
     notices,
     orders,
     visitors,
@@ -178,6 +179,8 @@ def again(request: HtmxRequest, order_id: UUID) -> HttpResponse:
             messages.info(request, _("Your hold is being closed; try once more now."))
     except ClaimRefused as error:
         messages.error(request, display.refusal(error.code, error.detail))
+        if error.code == flash.OUTSIDE and found.item:
+            return redirect(f"{found.item.sale.get_absolute_url()}#waiting-room")
     except orders.NotPossible as error:
         messages.error(request, str(error))
     except (NotLoaded, Unsure):

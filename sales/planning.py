@@ -70,6 +70,7 @@ def clone(sale: FlashSale, name: str, opens_at: datetime) -> FlashSale:
         slug=f"{slugify(name)[:110]}-{opens_at:%Y%m%d%H%M%S}",
         opens_at=opens_at,
         closes_at=opens_at + (sale.closes_at - sale.opens_at),
+        has_waiting_room=sale.has_waiting_room,
     )
     for item in sale.items.all():
         FlashSaleItem.objects.create(

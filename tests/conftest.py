@@ -1,10 +1,12 @@
 """Fixtures every test may use; the servers themselves come from tests/servers.py."""
 
 import pytest
+import redis
+from django.conf import settings
 from django.db import connections
 from django.test import TransactionTestCase
 
-from sales import counters, flash
+from sales import counters, flash, waiting_room
 from shop import embedded
 from shop.daemons import Redis
 
@@ -64,6 +66,18 @@ def own_sale_redis(tmp_path, settings):
     yield server
     counters.disconnect()
     server.kill()
+
+
+@pytest.fixture
+def room_server():
+    """The queue's server, emptied: waiting rooms are kept there."""
+    waiting_room.forget()
+    url = settings.QUEUE_REDIS_URL
+    with redis.Redis.from_url(url, decode_responses=True) as client:
+        client.flushall()
+        yield client
+        client.flushall()
+    waiting_room.forget()
 
 
 @pytest.fixture

@@ -92,6 +92,12 @@ def make_loaded_item(**fields):
     return item
 
 
+def make_roomy_item(*, opens_in=-60, **fields):
+    """A loaded item of a sale with a waiting room."""
+    sale = make_sale(state="scheduled", opens_in=opens_in, has_waiting_room=True)
+    return make_loaded_item(sale=sale, **fields)
+
+
 def make_order(product=None, *, quantity=1, email="shopper@example.org", user=None):
     """A regular order that holds its units; a second one has another id."""
     product = product or make_product()

@@ -16,7 +16,8 @@ from unfold.dataclasses import UnfoldAction
 from catalog.admin.history import HistoryAdmin
 from catalog.columns import display, moment
 from sales import flash, merchant_views
-from sales.admin import sale_items
+from sales.admin import room_buttons, sale_items
+from sales.admin.room_buttons import RoomButtons
 from sales.admin.sale_buttons import BUTTONS, ChangeButtons, LifeButtons
 from sales.admin.steps import for_state
 from sales.merchant_forms import FlashSaleForm
@@ -32,7 +33,13 @@ SALE_BADGES = dict.fromkeys(SaleState.values, "") | {
 
 
 @admin.register(FlashSale)
-class FlashSaleAdmin(LifeButtons, ChangeButtons, HistoryAdmin, ModelAdmin):  # type: ignore[misc]
+class FlashSaleAdmin(
+    LifeButtons,
+    ChangeButtons,
+    RoomButtons,
+    HistoryAdmin,
+    ModelAdmin,  # type: ignore[misc]
+):
     """The flash-sale desk: a form until it is loaded, then live numbers and buttons."""
 
     form = FlashSaleForm
@@ -59,7 +66,12 @@ class FlashSaleAdmin(LifeButtons, ChangeButtons, HistoryAdmin, ModelAdmin):  # t
         (
             None,
             {
-                "fields": (("name", "slug"), "opens_at", "closes_at"),
+                "fields": (
+                    ("name", "slug"),
+                    "opens_at",
+                    "closes_at",
+                    "has_waiting_room",
+                ),
                 "description": gettext_lazy("All times are UTC."),
             },
         ),
@@ -80,6 +92,8 @@ class FlashSaleAdmin(LifeButtons, ChangeButtons, HistoryAdmin, ModelAdmin):  # t
                 "change_price",
                 "change_limit",
                 "change_closing",
+                "open_room",
+                "close_room",
                 "clone",
             ),
         },
@@ -196,7 +210,9 @@ class FlashSaleAdmin(LifeButtons, ChangeButtons, HistoryAdmin, ModelAdmin):  # t
     ) -> list[UnfoldAction]:
         sale = self.get_object(request, unquote(str(object_id)))
         allowed = super().get_actions_detail(request, object_id)
-        buttons = for_state(allowed, "sales_flashsale_", sale and sale.state, BUTTONS)
+        table = BUTTONS | room_buttons.BUTTONS
+        buttons = for_state(allowed, "sales_flashsale_", sale and sale.state, table)
+        buttons = room_buttons.fitting(buttons, sale)
         if sale is None or flash.can_resume(sale):
             return buttons
         return [b for b in buttons if b.action_name != "sales_flashsale_resume"]

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import redis
 from django.conf import settings
 
 from sales import rooms
@@ -19,11 +18,8 @@ WAITING, CALLED, INSIDE, META = rooms.keys(SALE)
 
 
 @pytest.fixture(autouse=True)
-def server():
-    with redis.Redis.from_url(settings.QUEUE_REDIS_URL, decode_responses=True) as found:
-        found.flushall()
-        yield found
-        found.flushall()
+def server(room_server):
+    return room_server
 
 
 def look(visitor, *, allowance=0, opens_at=OPENED, joins=False):

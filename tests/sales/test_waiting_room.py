@@ -3,8 +3,6 @@
 from uuid import uuid4
 
 import pytest
-import redis
-from django.conf import settings as conf
 from django.test import TestCase
 
 from sales import checkout, counters, flash, recovery, rooms, sync, waiting_room
@@ -15,27 +13,16 @@ from tests.factories import (
     make_item,
     make_loaded_item,
     make_product,
+    make_roomy_item,
     make_sale,
     make_user,
 )
 from tests.threads import run_at_once
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("sale_redis")]
-
-
-@pytest.fixture(autouse=True)
-def room_server():
-    waiting_room.forget()
-    with redis.Redis.from_url(conf.QUEUE_REDIS_URL, decode_responses=True) as found:
-        found.flushall()
-        yield found
-    waiting_room.forget()
-
-
-def make_roomy_item(*, opens_in=-60, **fields):
-    """An item of a sale with a waiting room, loaded."""
-    sale = make_sale(state="scheduled", opens_in=opens_in, has_waiting_room=True)
-    return make_loaded_item(sale=sale, **fields)
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.usefixtures("sale_redis", "room_server"),
+]
 
 
 def claim(item, buyer, *, order_id=None, quantity=1):
