@@ -25,8 +25,8 @@ demo: .venv/.runtime ## Run everything on this machine; PORT=8000, DATA_DIR=var,
 run: .venv/.runtime ## Run Django's development server
 	@$(MANAGE) runserver $(PORT)
 
-worker: .venv/.runtime ## Run a worker for both queues
-	@$(MANAGE) rqworker flash default --with-scheduler
+worker: .venv/.runtime ## Run a worker for all queues
+	@$(MANAGE) rqworker flash default imports --with-scheduler
 
 cron: .venv/.runtime ## Run the schedule that feeds the workers
 	@$(MANAGE) rqcron sales.cron

@@ -1,7 +1,8 @@
 """What a product file would change in the shop: each value, old and new; or why not."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -57,6 +58,15 @@ class Change:
     def on_hand_delta(self) -> int:
         return sum(change.delta for change in self.fields)
 
+    def shown(self) -> dict[str, Any]:
+        """The change as plain values for people."""
+        return {
+            "line": self.line,
+            "sku": self.sku,
+            "name": self.name,
+            "fields": [str(field) for field in self.fields],
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
@@ -92,13 +102,27 @@ class Plan:
     def on_hand_delta(self) -> int:
         return sum(change.on_hand_delta for change in self.changes)
 
-    def is_like(self, other: "Plan") -> bool:
-        """Whether both would do the same."""
-        return (self.created, self.changed, self.bad_lines) == (
-            other.created,
-            other.changed,
-            other.bad_lines,
-        )
+    @property
+    def mark(self) -> str:
+        """A short sign of what would be done; the same sign, the same doings."""
+        doings = repr((self.created, self.changed, self.bad_lines))
+        return sha256(doings.encode()).hexdigest()
+
+    def report(self, *, most: int) -> dict[str, Any]:
+        """The plan for people, in plain values: how many, the first of each kind."""
+        return {
+            "format": self.file.format,
+            "rows": len(self.file.rows),
+            "created": len(self.created),
+            "changed": len(self.changed),
+            "unchanged": self.unchanged,
+            "on_hand_delta": self.on_hand_delta,
+            "bad": len(self.bad_lines),
+            "bad_lines": [asdict(bad) for bad in self.bad_lines[:most]],
+            "new_rows": [change.shown() for change in self.created[:most]],
+            "changed_rows": [change.shown() for change in self.changed[:most]],
+            "notices": [asdict(notice) for notice in self.notices[:most]],
+        }
 
 
 def make(file: ProductFile, file_name: str, *, lock: bool = False) -> Plan:

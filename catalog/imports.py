@@ -1,14 +1,15 @@
 """Products and stock from a file: first what would change, then all of it or nothing.
 
 `plan` reads a file and writes nothing. `apply` plans again under locks and refuses when
-that is not what was shown, so an old preview cannot write over newer numbers. `load`
-does both for callers that show no preview. One import runs at a time.
+that is not what was shown, so an old preview cannot write over newer numbers; so does
+`carry_out`, by the mark of what was shown. `load` does both for callers that show no
+preview. One import runs at a time.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from uuid import uuid4
 
 from django.db import IntegrityError, connection, transaction
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 LOCK = 0x696D706F7274  # "import": the advisory lock that lets one run at a time
 BATCH = 2000
+PLANNED = 0.25  # the share of the work that is done once the plan is made
+Progress = Callable[[float], None]
+Row = TypeVar("Row")
 # Columns of a file that are columns of Product, by their names there.
 OF_PRODUCT = {
     "name": "name",
@@ -84,7 +88,32 @@ def apply(shown: Plan, *, actor: "User | None" = None) -> Result:
     Raises ImportRefused when lines are bad, PlanIsStale when the shop has changed so
     that the file would now do something else.
     """
-    return _run(shown.file, shown.file_name, actor, shown=shown)
+    return _run(shown.file, shown.file_name, actor, mark=shown.mark)
+
+
+def carry_out(
+    file: BinaryIO,
+    *,
+    name: str,
+    mark: str,
+    actor: "User | None" = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Do what a plan with this mark said, as `apply` does.
+
+    `progress` hears how much of the work is done, between 0 and 1, and must not touch
+    the transaction. Raises UnusableFile, ImportRefused, PlanIsStale.
+    """
+    tell = progress or _tell_nobody
+    read = _read(file)
+    tell(0.1)
+    return _run(read, name, actor, mark=mark, tell=tell)
+
+
+def hold() -> None:
+    """Keep every other import waiting until this transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
 
 
 def load(file: BinaryIO, *, name: str = "", actor: "User | None" = None) -> Result:
@@ -104,28 +133,36 @@ def _name(file: BinaryIO, name: str) -> str:
     return name or PurePath(str(getattr(file, "name", "") or "file.csv")).name
 
 
+def _tell_nobody(_share: float) -> None:
+    pass
+
+
 def _run(
-    file: ProductFile, name: str, actor: "User | None", shown: Plan | None = None
+    file: ProductFile,
+    name: str,
+    actor: "User | None",
+    mark: str = "",
+    tell: Progress = _tell_nobody,
 ) -> Result:
     try:
         with transaction.atomic():
-            return _run_locked(file, name, actor, shown)
+            return _run_locked(file, name, actor, mark, tell)
     except IntegrityError:
         # Somebody made a product or a category with the same SKU or slug meanwhile.
         raise PlanIsStale(import_plan.make(file, name)) from None
 
 
 def _run_locked(
-    file: ProductFile, name: str, actor: "User | None", shown: Plan | None
+    file: ProductFile, name: str, actor: "User | None", mark: str, tell: Progress
 ) -> Result:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+    hold()
     fresh = import_plan.make(file, name, lock=True)
     if fresh.bad_lines:
         raise ImportRefused(fresh)
-    if shown and not fresh.is_like(shown):
+    if mark and fresh.mark != mark:
         raise PlanIsStale(fresh)
-    _Writer(fresh, actor).write()
+    tell(PLANNED)
+    _Writer(fresh, actor, tell).write()
     return Result(
         fresh,
         created=len(fresh.created),
@@ -138,9 +175,11 @@ def _run_locked(
 class _Writer:
     """Writes one plan, inside the transaction that locked what it is about."""
 
-    def __init__(self, plan: Plan, actor: "User | None") -> None:
+    def __init__(self, plan: Plan, actor: "User | None", tell: Progress) -> None:
         self.plan = plan
         self.actor = actor
+        self.tell = tell
+        self.done = 0  # rows written, as products and as stock
         self.note = stock.Note(cause=f"import:{plan.file_name}"[:120], actor=actor)
         self.reason = f"import of {plan.file_name}"[:100]
         self.shelves: dict[Path, int] = {}
@@ -154,6 +193,15 @@ class _Writer:
         self._open_stock(created)
         self._change_levels()
         self._count_stock()
+
+    def _parts(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+        """The rows in parts, with word of how far the work is after each."""
+        for start in range(0, len(rows), BATCH):
+            part = rows[start : start + BATCH]
+            yield part
+            self.done += len(part)
+            share = min(1.0, self.done / (2 * len(self.plan.changes)))
+            self.tell(PLANNED + (1 - PLANNED) * share)
 
     # -- Categories -------------------------------------------------------------------
 
@@ -191,13 +239,14 @@ class _Writer:
             product.handle = _slug(change.name, change.sku)[:160]
             self._set(product, change)
             products.append(product)
-        bulk_create_with_history(
-            products,
-            Product,
-            batch_size=BATCH,
-            default_user=self.actor,
-            default_change_reason=self.reason,
-        )
+        for part in self._parts(products):
+            bulk_create_with_history(
+                part,
+                Product,
+                batch_size=BATCH,
+                default_user=self.actor,
+                default_change_reason=self.reason,
+            )
         return list(zip(products, self.plan.created, strict=True))
 
     def _change_products(self) -> None:
@@ -214,22 +263,23 @@ class _Writer:
         fields = {"updated_at"}
         for pk, product in sorted(products.items()):
             fields |= self._set(product, changes[pk])
-        Product.objects.bulk_create(
-            products.values(),
-            batch_size=BATCH,
-            update_conflicts=True,
-            unique_fields=["id"],
-            update_fields=sorted(fields),
-        )
-        for pk, product in products.items():
-            product.created_at = born[pk]
-        Product.history.bulk_history_create(
-            products.values(),
-            batch_size=BATCH,
-            update=True,
-            default_user=self.actor,
-            default_change_reason=self.reason,
-        )
+        for part in self._parts([product for _pk, product in sorted(products.items())]):
+            Product.objects.bulk_create(
+                part,
+                batch_size=BATCH,
+                update_conflicts=True,
+                unique_fields=["id"],
+                update_fields=sorted(fields),
+            )
+            for product in part:
+                product.created_at = born[product.pk]
+            Product.history.bulk_history_create(
+                part,
+                batch_size=BATCH,
+                update=True,
+                default_user=self.actor,
+                default_change_reason=self.reason,
+            )
 
     def _set(self, product: Product, change: Change) -> set[str]:
         """Put the change's values on the product; return which fields they are."""
@@ -257,7 +307,9 @@ class _Writer:
             "pk", "category_id"
         ):
             openings.append(_opening(pk, category_id, stockless[pk].values, defaults))
-        stock.open_many(openings, kind=stock.Kind.IMPORT, note=self.note)
+        openings.sort(key=lambda opening: opening.product_id)
+        for part in self._parts(openings):
+            stock.open_many(part, kind=stock.Kind.IMPORT, note=self.note)
 
     def _change_levels(self) -> None:
         """Own levels, and what heirs inherit in another category."""
@@ -277,8 +329,8 @@ class _Writer:
             for change in self._with_stock()
             if "on_hand" in change.values
         }
-        if counts:
-            stock.adjust_many(counts, kind=stock.Kind.IMPORT, note=self.note)
+        for part in self._parts(sorted(counts.items())):
+            stock.adjust_many(dict(part), kind=stock.Kind.IMPORT, note=self.note)
 
     def _with_stock(self) -> Iterable[Change]:
         return (change for change in self.plan.changed if change.has_stock)

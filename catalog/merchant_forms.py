@@ -174,6 +174,16 @@ class UploadForm(forms.Form):
         return file
 
 
+class ImportForm(UploadForm):
+    """A file of products."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["file"]
+        field.label = _("CSV or XLSX file")
+        field.widget.attrs["accept"] = ".csv,.txt,.tsv,.xlsx"
+
+
 class LevelFileForm(UploadForm):
     """A file of levels, and why they change."""
 

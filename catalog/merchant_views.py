@@ -3,16 +3,12 @@
 import json
 from collections.abc import Callable
 from functools import wraps
-from hashlib import sha256
-from io import BytesIO
 from typing import Any, cast
-from uuid import uuid4
 
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.models import User
-from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse
@@ -21,11 +17,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from unfold.enums import ActionVariant
 
-from catalog import imports, thresholds
+from catalog import thresholds
 from catalog.columns import cause_link
-from catalog.files.sheets import UnusableFile
-from catalog.import_plan import Plan
-from catalog.merchant_forms import DialogForm, UploadForm
+from catalog.merchant_forms import DialogForm
 from catalog.models import Stock, StockMovement
 
 Text = Any  # str or a lazy translation
@@ -34,11 +28,6 @@ Page = Callable[[Any, HttpRequest], HttpResponse]
 RECENT = 20
 MOST_SHOWN = 100
 KEPT_SECONDS = 3600
-IMPORT_PERMISSIONS = (
-    "catalog.add_product",
-    "catalog.change_product",
-    "catalog.change_stock",
-)
 
 
 def actor_of(request: HttpRequest) -> User:
@@ -182,94 +171,3 @@ def _chart(movements: list[StockMovement]) -> str:
             ],
         }
     )
-
-
-# -- Import -----------------------------------------------------------------------
-
-
-def import_products(admin: ModelAdmin[Any], request: HttpRequest) -> HttpResponse:
-    """A file in, a report of what it would change out; then all of it or nothing.
-
-    What was shown is kept for an hour. "Import" does exactly that, or shows the new
-    report when the shop has changed in between.
-    """
-    context: dict[str, Any] = {
-        **admin.admin_site.each_context(request),
-        "title": _("Import products"),
-        "opts": admin.opts,
-        "most": MOST_SHOWN,
-    }
-    form = UploadForm()
-    status = 200
-    if request.method == "POST" and "upload" in request.POST:
-        form = UploadForm(request.POST, request.FILES)
-        status = 200 if form.is_valid() and _preview(request, form, context) else 422
-    elif request.method == "POST":
-        if done := _import(request, context):
-            messages.success(request, done)
-            return redirect("admin:catalog_product_changelist")
-        status = 409
-    context["form"] = form
-    return render(request, "merchant/import.html", context, status=status)
-
-
-def _preview(request: HttpRequest, form: UploadForm, context: dict[str, Any]) -> bool:
-    file = form.cleaned_data["file"]
-    try:
-        plan = imports.plan(file, name=file.name)
-    except UnusableFile as error:
-        form.add_error("file", str(error))
-        return False
-    file.seek(0)
-    _show(request, plan, file.read(), context)
-    return True
-
-
-def _show(
-    request: HttpRequest, plan: Plan, content: bytes, context: dict[str, Any]
-) -> None:
-    """Keep the file with the mark of what is shown, for the one who sees it."""
-    token = uuid4().hex
-    kept = {
-        "user": request.user.pk,
-        "name": plan.file_name,
-        "content": content,
-        "mark": _mark(plan),
-    }
-    cache.set(f"import:{token}", kept, KEPT_SECONDS)
-    sections = [(_("New"), plan.created), (_("Changed"), plan.changed)]
-    context |= {"plan": plan, "token": token, "sections": sections}
-
-
-def _mark(plan: Plan) -> str:
-    shown = repr((plan.created, plan.changed, plan.bad_lines))
-    return sha256(shown.encode()).hexdigest()
-
-
-def _import(request: HttpRequest, context: dict[str, Any]) -> str:
-    """Do what was shown; the sentence of success, or nothing and a new report."""
-    kept = cache.get(f"import:{request.POST.get('token', '')}")
-    if not kept or kept["user"] != request.user.pk:
-        messages.error(request, _("That report is gone. Choose the file once more."))
-        return ""
-    plan = imports.plan(BytesIO(kept["content"]), name=kept["name"])
-    try:
-        if _mark(plan) != kept["mark"]:
-            raise imports.PlanIsStale(plan)
-        result = imports.apply(plan, actor=actor_of(request))
-    except (imports.PlanIsStale, imports.ImportRefused) as refusal:
-        messages.warning(
-            request,
-            _(
-                "The shop has changed since the report, so nothing was imported. "
-                "This is what the file would do now."
-            ),
-        )
-        _show(request, refusal.plan, kept["content"], context)
-        return ""
-    cache.delete(f"import:{request.POST['token']}")
-    return _("%(created)s new, %(changed)s changed, %(unchanged)s as they were.") % {
-        "created": result.created,
-        "changed": result.changed,
-        "unchanged": result.unchanged,
-    }

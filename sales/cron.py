@@ -19,6 +19,7 @@ SCHEDULE = [
     (jobs.send_mails, "default", 5, 300, 15),
     (jobs.look_for_long_outs, "default", 900, 600, 600),
     (jobs.audit_stock, "default", 60, 300, 60),
+    (jobs.work_imports, "imports", 3, 1800, 5),
     (jobs.fold_demand, "default", 30, 60, 30),
     (jobs.expire_carts, "default", 86400, 600, 600),
     (jobs.forget_old, "default", 3600, 600, 600),

@@ -16,7 +16,7 @@ from django_rq import get_queue, job
 from rq import Worker
 from rq.cron import CronScheduler
 
-from catalog import alerts, outbox, restock
+from catalog import alerts, import_runs, outbox, restock
 from sales import (
     adjustments,
     alarms,
@@ -44,6 +44,7 @@ DRAIN_SECONDS = 20
 PAUSE_SECONDS = 0.1
 TAG_SECONDS = 1
 LINE_SECONDS = 0.5
+NEEDED_BY_SALES = ("flash", "default")
 NOTICES_CAME = "notices-came"
 
 
@@ -178,6 +179,12 @@ def audit_stock() -> str:
     return str(run.verdict)
 
 
+@job("imports", timeout=1800, ttl=10, result_ttl=0)
+def work_imports() -> int:
+    """Read and carry out the imports of long files; return how many were taken."""
+    return import_runs.work(timezone.now())
+
+
 @job("default", timeout=60, ttl=30, result_ttl=0)
 def fold_demand() -> int:
     """Store how many claims were made and refused; return how many minutes."""
@@ -192,9 +199,10 @@ def expire_carts() -> int:
 
 @job("default", timeout=600, ttl=600, result_ttl=0)
 def forget_old() -> int:
-    """Delete first answers and tokens of the API that are of no use any more."""
+    """Delete what is of no use any more: the API's first answers, tokens, imports."""
     now = timezone.now()
-    return answers.delete_old(now) + tokens.delete_old(now)
+    old = answers.delete_old(now) + tokens.delete_old(now)
+    return old + import_runs.forget_old(now)
 
 
 @job("default", timeout=300, ttl=30, result_ttl=0)

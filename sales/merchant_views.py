@@ -185,7 +185,8 @@ def _pulse(now: desk.SaleNow) -> dict[str, Any]:
 def preflight_check(request: HttpRequest, sale_id: int) -> HttpResponse:
     """Go or no-go for a sale that has not opened."""
     sale = _sale(sale_id)
-    idle = [queue.name for queue in jobs.queues() if not queue.workers]
+    needed = [queue for queue in jobs.queues() if queue.name in jobs.NEEDED_BY_SALES]
+    idle = [queue.name for queue in needed if not queue.workers]
     operations = preflight.Operations(idle, jobs.schedules())
     checks = preflight.of_sale(sale, operations)
     missing = sum(not check.is_met for check in checks)

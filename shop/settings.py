@@ -148,6 +148,8 @@ CACHES = {
 RQ_QUEUES = {
     "flash": {"URL": QUEUE_REDIS_URL, "DEFAULT_TIMEOUT": 60},
     "default": {"URL": QUEUE_REDIS_URL, "DEFAULT_TIMEOUT": 600},
+    # One import takes minutes; holds that end must not wait behind it.
+    "imports": {"URL": QUEUE_REDIS_URL, "DEFAULT_TIMEOUT": 1800},
 }
 RQ_SHOW_ADMIN_LINK = False
 

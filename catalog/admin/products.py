@@ -1,20 +1,23 @@
 """Products in the dashboard: what shoppers see of them, and a look at their stock."""
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
+from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from import_export.admin import ExportMixin
 from unfold.admin import ModelAdmin
 from unfold.contrib.import_export.forms import ExportForm
 
-from catalog import merchant_views, products, restock, search, thresholds
+from catalog import import_views, merchant_views, products, restock, search, thresholds
 from catalog.admin.history import HistoryAdmin
 from catalog.admin.pictures import PictureInline
 from catalog.columns import BADGES, display, status_badge
@@ -133,13 +136,24 @@ class ProductAdmin(HistoryAdmin, ExportMixin, ModelAdmin):  # type: ignore[misc]
         )
 
     def has_import_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perms(merchant_views.IMPORT_PERMISSIONS)
+        return request.user.has_perms(import_views.PERMISSIONS)
 
     @merchant_views.page(
         gettext_lazy("Import"), permission="import", icon="upload", path="import"
     )
     def import_file(self, request: HttpRequest) -> HttpResponse:
-        return merchant_views.import_products(self, request)
+        return import_views.import_products(self, request)
+
+    def get_urls(self) -> list[URLPattern]:
+        name = "catalog_product_import_run"
+        view = self.admin_site.admin_view(self.import_run)
+        page = path("import/<uuid:run_id>/", view, name=name)
+        return [page, *super().get_urls()]
+
+    def import_run(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
+        if not self.has_import_permission(request):
+            raise PermissionDenied
+        return import_views.import_run(self, request, run_id)
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)  # type: ignore[no-any-return]

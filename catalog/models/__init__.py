@@ -2,6 +2,7 @@
 
 from catalog.models.alerts import Alert, AlertKind, AlertMail, AlertRule
 from catalog.models.desk import DeskDefault, DeskView
+from catalog.models.import_runs import ImportRun
 from catalog.models.ledgers import StatusChange, StockMovement, ThresholdChange
 from catalog.models.pictures import ProductPicture
 from catalog.models.products import Category, Product, ProductQuerySet, Store
@@ -23,6 +24,7 @@ __all__ = [
     "Category",
     "DeskDefault",
     "DeskView",
+    "ImportRun",
     "OutboxEvent",
     "Product",
     "ProductPicture",

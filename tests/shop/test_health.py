@@ -24,8 +24,8 @@ def test_readyz_says_what_is_missing_for_the_work_behind_the_shop(client, sale_r
     assert answer.status_code == 200
     body = answer.json()
     assert body["ready"] is True
-    assert body["workers"] == {"flash": 0, "default": 0}
-    assert body["degraded"] == ["no worker for flash", "no worker for default"]
+    assert body["workers"] == dict.fromkeys(("flash", "default", "imports"), 0)
+    assert body["degraded"] == [f"no worker for {name}" for name in body["workers"]]
     assert 0 < body["sync_lag_seconds"] < 60
 
 

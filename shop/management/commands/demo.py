@@ -178,6 +178,7 @@ def processes(port: int) -> dict[str, list[str]]:
         "web": [*web, "shop.wsgi:application"],
         "worker-flash": [*MANAGE, "rqworker", "flash", *quick],
         "worker-default": [*MANAGE, "rqworker", "default", "--with-scheduler", *quick],
+        "worker-imports": [*MANAGE, "rqworker", "imports", *quick],
         "cron": [*MANAGE, "rqcron", "sales.cron", *quick],
     }
 
