@@ -230,14 +230,14 @@ def look_for_long_outs() -> int:
 
 
 def start_recovery() -> None:
-    """Ask for recovery now, unless somebody did within the last seconds.
+    """Ask for recovery before all other jobs, unless somebody did seconds ago.
 
     If the queue's server is away as well, the next tick recovers.
     """
     try:
         queue = get_queue("default")
         if queue.connection.set("recovery-asked", 1, nx=True, ex=2):
-            queue.enqueue(recover, job_timeout=300, ttl=30, result_ttl=0)
+            queue.enqueue(recover, job_timeout=300, ttl=30, result_ttl=0, at_front=True)
     except Exception:
         logger.exception("recovery could not be asked for")
 

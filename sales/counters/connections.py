@@ -27,7 +27,10 @@ def client() -> redis.Redis:
     """This thread's own connection to the sale Redis; it never retries by itself."""
     seconds = getattr(_local, "patience", None) or settings.SALE_REDIS_TIMEOUT_MS / 1000
     owner = (os.getpid(), settings.SALE_REDIS_URL, seconds)
-    if getattr(_local, "owner", None) != owner:
+    before = getattr(_local, "owner", None)
+    if before != owner:
+        if before and before[0] == owner[0]:  # after a fork it is the parent's
+            disconnect()
         options: dict[str, Any] = {
             "decode_responses": True,
             "encoding_errors": "backslashreplace",  # a poison event is still readable
