@@ -1,10 +1,13 @@
 """Each fault has servers of its own, and ends with all ten invariants."""
 
 import logging
+import os
 
 import pytest
 
 from tests.faults import invariants, load
+
+SAYS = "says"
 
 
 @pytest.fixture(autouse=True)
@@ -25,3 +28,28 @@ def all_is_well():
         assert invariants.violations(log=log, **how) == []
 
     return check
+
+
+@pytest.fixture
+def report(record_property):
+    """Keep a sentence with figures for the end of the run, whoever ran the test."""
+
+    def say(sentence):
+        record_property(SAYS, f"{sentence}; load average {os.getloadavg()[0]:.1f}")
+
+    return say
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say the figures in plain lines, also those of other processes of the run."""
+    lines = [
+        f"{test.nodeid.partition('::')[2]}: {text}"
+        for test in terminalreporter.getreports("passed")
+        if test.when == "teardown" or test.when == "call"
+        for name, text in test.user_properties
+        if name == SAYS
+    ]
+    if lines:
+        terminalreporter.section("figures")
+        for line in dict.fromkeys(lines):
+            terminalreporter.write_line(line)

@@ -56,8 +56,9 @@ class Log:
 class Shopper:
     """One client in a thread: claims an item again and again, and moves its orders."""
 
-    def __init__(self, log, items, seed, *, quantity=2, moves=True):
+    def __init__(self, log, items, seed, *, quantity=2, moves=True, refused=None):
         self.log, self.items, self.moves = log, items, moves
+        self.refused = refused or (lambda: None)
         self.random = random.Random(seed)
         self.quantity = quantity
         self.name = f"g:{seed}"
@@ -88,6 +89,7 @@ class Shopper:
                 continue
             except NotLoaded:
                 self.log.note(self.log.refusals, "not_loaded")
+                self.refused()
                 return
             self.log.note(self.log.acknowledged, str(order_id), wanted)
             self.open.append(order_id)
@@ -113,7 +115,8 @@ def shopping(*items, shoppers=4, ticks=True, log=None, pace=0, **how):
     """Run shoppers, and the jobs that a worker would run, beside the block.
 
     Gives the log. At the end all threads have stopped; then call `settle_down`. With
-    `pace` each shopper waits so many seconds between two steps.
+    `pace` each shopper waits so many seconds between two steps; `refused` is called
+    when a claim finds a Redis that is not verified.
     """
     log = log or Log()
     stop = threading.Event()
@@ -151,6 +154,13 @@ def _repeat(step, stop, log, pace):
     finally:
         counters.disconnect()
         connection.close()
+
+
+def ask(command, *arguments):
+    """Send the sale Redis a command that no client of ours would."""
+    counters.disconnect()  # it may have been restarted since
+    with counters.patience(5):
+        return counters.client().execute_command(command, *arguments)
 
 
 def tick(now=None):

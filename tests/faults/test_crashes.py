@@ -63,7 +63,7 @@ class Sold:
 
 
 @pytest.fixture
-def killed_everywhere(sale_redis, all_is_well, settings):
+def killed_everywhere(sale_redis, all_is_well, settings, report):
     """Kill an operation at each of its steps, then assert that all is well.
 
     `prepare` makes what one run works on, `operation` is what is killed, and `again`
@@ -85,6 +85,7 @@ def killed_everywhere(sale_redis, all_is_well, settings):
             (again or operation)(subject)
         all_is_well(log)
         assert step > least, f"only {step} steps"
+        report(f"killed at {len(prepared) - 1} moments, one by one; all put right")
         return prepared
 
     return run

@@ -15,7 +15,7 @@ from sales.counters import ClaimRefused, Unsure
 from sales.models import FlashSaleItem, ItemState, Order
 from tests.factories import make_item, make_loaded_item, make_product
 from tests.faults import invariants
-from tests.faults.load import LOST, Log, settle_down, shopping
+from tests.faults.load import LOST, settle_down, shopping
 from tests.threads import run_at_once
 
 pytestmark = [
@@ -102,30 +102,52 @@ def test_a_client_that_goes_away_before_the_answer_finds_its_claim(
     own_sale_redis, all_is_well
 ):
     """The script has run, and the connection breaks before its answer is read."""
-    item = make_loaded_item(units=10)
-    order_id = uuid4()
-    log = Log()
+    item = make_loaded_item(product=make_product(on_hand=20_000), limit=50)
     wanted = (item.pk, "g:alice", 2)
-    log.sent[str(order_id)] = wanted
-    connected = counters.client().connection
-    read = connected.read_response
 
-    def broken(*arguments, **named):
-        read(*arguments, **named)
-        connected.disconnect()
-        raise ConnectionResetError
+    def lose_the_answer():
+        connected = counters.client().connection
+        read = connected.read_response
 
-    connected.read_response = broken
-    with pytest.raises((Unsure, ConnectionResetError)):
-        claim(item, order_id, quantity=2)
-    counters.disconnect()
+        def broken(*arguments, **named):
+            read(*arguments, **named)
+            connected.disconnect()
+            raise ConnectionResetError
 
-    again = claim(item, order_id, quantity=2)  # as the page does
+        connected.read_response = broken
 
-    assert again.replayed
-    log.acknowledged[str(order_id)] = wanted
-    assert counters.snapshot(item.pk).held == 2
+    with shopping(item, pace=0.002) as log:
+        for _ in range(10):
+            order_id = uuid4()
+            log.sent[str(order_id)] = wanted
+            lose_the_answer()
+            with pytest.raises((Unsure, ConnectionResetError)):
+                claim(item, order_id, quantity=2)
+            counters.disconnect()
+
+            again = claim(item, order_id, quantity=2)  # as the page does
+
+            assert again.replayed
+            log.acknowledged[str(order_id)] = wanted
+
     all_is_well(log)
+    assert Order.objects.filter(buyer="g:alice").count() == 10
+
+
+def test_holds_end_while_their_shoppers_pay_and_cancel(
+    own_sale_redis, all_is_well, settings
+):
+    """Expiry, cancellation and payment of the same order, as they happen to meet."""
+    settings.SHOP_FLASH_HOLD_SECONDS = 1
+    item = make_loaded_item(product=make_product(on_hand=20_000), limit=50)
+    with shopping(item, shoppers=6, pace=0.005) as log:
+        ended = Order.objects.filter(state="expired")
+        while ended.count() < 60:
+            log.wait_for(20)
+
+    all_is_well(log)
+    states = set(Order.objects.values_list("state", flat=True))
+    assert {"paid", "cancelled", "expired"} <= states
 
 
 def test_a_client_that_never_comes_back_holds_its_units_only_for_a_while(

@@ -1,7 +1,10 @@
 """Workers and schedules as they run in production, doubled and killed at any moment."""
 
+import os
 import random
 import threading
+from statistics import median
+from time import monotonic
 
 import django_rq
 import pytest
@@ -19,6 +22,12 @@ pytestmark = [
 ]
 
 WORKER = ("rqworker", "flash", "default", "--verbosity", "0")
+# As in docker-compose.yml: the drain keeps the worker of its queue busy.
+EACH_ITS_OWN = {
+    "flash": ("rqworker", "flash", "--verbosity", "0"),
+    "default": ("rqworker", "default", "--verbosity", "0"),
+}
+KILLS = 20 if os.environ.get("FAULTS") == "long" else 4
 CRON = ("rqcron", "sales.cron")
 
 
@@ -54,7 +63,7 @@ def test_two_schedules_and_two_workers_do_everything_once(item, tmp_path, all_is
 
 
 def test_a_worker_and_its_work_horse_are_killed_again_and_again(
-    item, tmp_path, all_is_well
+    item, tmp_path, all_is_well, report
 ):
     chance = random.Random(7)
     stop = threading.Event()
@@ -63,7 +72,7 @@ def test_a_worker_and_its_work_horse_are_killed_again_and_again(
         shopping(item, ticks=False, moves=False, pace=0.02) as log,
     ):
         worker = processes["worker"]
-        for kill in ["horse", "worker"] * 2:
+        for kill in ["horse", "worker"] * (KILLS // 2):
             jobs.drain_items.delay()  # as the schedule does; nobody else drains
             before = recorded()
             log.wait_for(10)
@@ -78,6 +87,34 @@ def test_a_worker_and_its_work_horse_are_killed_again_and_again(
 
     all_is_well(log)
     assert FlashSaleItem.objects.get().epoch == 1
+    report(f"{KILLS} kills; each of {len(log.acknowledged)} claims recorded once")
+
+
+def test_a_worker_lets_the_sale_go_on_after_redis_was_killed(
+    item, own_sale_redis, tmp_path, all_is_well, report
+):
+    """The first shopper who is refused asks for recovery, as the web server does."""
+    outages = []
+    pause = threading.Event()
+    ask = {"ticks": False, "pace": 0.02, "refused": jobs.start_recovery}
+    with (
+        running(tmp_path, cron=CRON, **EACH_ITS_OWN),
+        shopping(item, **ask) as log,
+    ):
+        wait_until(recorded)  # the workers have started
+        for _ in range(KILLS):
+            pause.wait(2)  # it is asked for at most every two seconds
+            own_sale_redis.kill()
+            killed = monotonic()
+            own_sale_redis.start()
+            log.wait_for(1)
+            outages.append(monotonic() - killed)
+
+    all_is_well(log)
+    report(
+        f"{KILLS} kills of Redis; from the kill to the next claim "
+        f"{median(outages):.1f} s (median), {max(outages):.1f} s (longest)"
+    )
 
 
 def test_nothing_runs_for_a_while_and_then_everything_is_caught_up(
