@@ -1,4 +1,4 @@
-"""The measures: claims, connections, drain, recovery, audit, ways to take a unit."""
+"""The measures: claims, connections, drain, recovery, audit, expiry, ways to sell."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from catalog import stock
 from catalog.models import Product
-from sales import audit, counters, flash, race, recovery, sync
+from sales import audit, checkout, counters, flash, race, recovery, sync
 from sales.counters import Claim
 from sales.models import FlashSale, FlashSaleItem
 
@@ -39,6 +39,7 @@ def rows(orders: int, seconds: float) -> Iterator[Row]:
         yield _claims(seconds)
         yield _connections(seconds)
         yield from _after_the_rush(orders)
+        yield _expiry()
     yield from _ways(seconds)
 
 
@@ -80,6 +81,25 @@ def _after_the_rush(orders: int) -> Iterator[Row]:
     verified = _seconds(lambda: recovery.recover(item.pk))
     rebuilt = _seconds(lambda: recovery.recover(item.pk, doubt="to be measured"))
     yield Row(f"recovery, s, {total}", "verified", verified, "rebuilt", rebuilt)
+
+
+def _expiry() -> Row:
+    """Holds that end at once: released one by one, and as the job does it."""
+    item = _item()
+    counters.client().hset(counters.keys(item.pk)[0], "hold_ms", 0)
+    few, many = _fill(item, 100), _fill(item, 1000)
+    _drain(item, batch=sync.BATCH)
+
+    def release_few() -> None:
+        for order_id in few:
+            counters.release(
+                item.pk, epoch=item.epoch, order_id=order_id, reason="expired"
+            )
+
+    single = len(few) / _seconds(release_few)
+    _drain(item, batch=sync.BATCH)
+    job = len(many) / _seconds(lambda: checkout.expire_due(timezone.now()))
+    return Row("holds expired/s", "one per call", single, "1,000 per job", job)
 
 
 def _ways(seconds: float) -> Iterator[Row]:
