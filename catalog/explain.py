@@ -58,7 +58,7 @@ class Figure:
 
     name: str
     label: str
-    number: Any
+    number: int
     parts: list[Part] = field(default_factory=list)
     note: str = ""
 
@@ -168,8 +168,8 @@ def _status(row: Stock) -> Figure:
         note = f"{note} {sentence}"
     return Figure(
         "status",
-        _("Status"),
-        _("%(units)s above the threshold") % {"units": above},
+        _("Status: units above the threshold"),
+        above,
         [
             Part(row.on_hand, _("on hand"), "#on_hand"),
             Part(-row.reserved, _("reserved"), "#reserved"),

@@ -204,9 +204,10 @@ class ThresholdChangeAdmin(LedgerAdmin):
     def put_back(self, change: ThresholdChange) -> str:
         """A button of the list's form; an undo is a change that can be undone, too."""
         return format_html(
-            '<button type="submit" class="desk-button" formaction="{}">{}</button>',
+            '<button class="desk-button" formaction="{}" title="{}">{}</button>',
             reverse("admin:catalog_thresholdchange_undo", args=[change.pk]),
-            _("Undo this change"),
+            _("Puts back everything that was changed together with this."),
+            _("Undo"),
         )
 
     def has_undo_permission(self, request: HttpRequest, obj: Any = None) -> bool:

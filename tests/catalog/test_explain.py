@@ -29,8 +29,7 @@ def busy_product():
 def test_parts_of_every_figure_add_up_to_it():
     found = figures(busy_product())
 
-    for name in ("on_hand", "reserved", "allocated", "available", "sellable"):
-        figure = found[name]
+    for name, figure in found.items():
         assert sum(part.number for part in figure.parts) == figure.number, name
     assert [(part.number, part.text) for part in found["on_hand"].parts] == [
         (-1, "adjustment"),
