@@ -34,12 +34,14 @@ def product_list(request: HtmxRequest, path: str = "") -> HttpResponse:
         return redirect(node.url + query, permanent=True)
     filters = ProductFilterForm(request.GET)
     is_valid = filters.is_valid()
-    products = Product.objects.published().select_related("stock")
+    # Stock for the rows of the page alone: joined to the matches of a search before the
+    # page is cut from them, the whole table would be read.
+    products = Product.objects.published().prefetch_related("stock").defer("search")
     if node:
         products = products.filter(category__in=node.pks)
     try:
         page = keyset.page(
-            filters.apply(products).select_related("stock"),
+            filters.apply(products),
             by=filters.column,
             cursor=request.GET.get("cursor", ""),
         )

@@ -216,3 +216,17 @@ def test_the_shelf_shows_each_product_once_however_many_variants_it_has(client):
     related = client.get(shown.get_absolute_url()).context["related"]
 
     assert [product.name for product in related] == ["Rain Jacket, S"]
+
+
+def test_a_search_reads_the_stock_of_its_page_alone(
+    client, django_assert_max_num_queries
+):
+    for number in range(60):
+        make_product(f"Pot {number}")
+
+    with django_assert_max_num_queries(4) as captured:
+        client.get("/products/", {"q": "pot"})
+
+    stock = [q["sql"] for q in captured if 'FROM "catalog_stock"' in q["sql"]]
+    assert len(stock) == 1
+    assert not any('JOIN "catalog_stock"' in q["sql"] for q in captured)
