@@ -167,8 +167,8 @@ def sentence(state: str) -> str:
         "paused": _("The shop has paused this sale. It goes on here by itself."),
         "ended": _("This sale is over."),
         "waiting_room": _(
-            "People go in one after the other. Join the waiting room; when it is your "
-            "turn you can buy here."
+            "People go in one after the other. When it is your turn in the waiting "
+            "room, you can buy here."
         ),
         "not_loaded": _(
             "The stock of this sale is being checked. It goes on here by itself."

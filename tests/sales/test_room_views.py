@@ -293,7 +293,7 @@ def test_a_claim_from_outside_is_sent_to_the_room(client, htmx):
         assert "To the waiting room" in response.text
     else:
         assert response["Location"].endswith("#waiting-room")
-        assert "Join the waiting room; when" in page(client, item).text
+        assert "When it is your turn in the waiting" in page(client, item).text
     assert counters.snapshot(item.pk).held == 0
 
 
