@@ -5,6 +5,7 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP
 from allauth.mfa.utils import is_mfa_enabled
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -21,7 +22,7 @@ class WrongCredentials(Exception):
 
 
 class CodeNeeded(Exception):
-    """The account has a second factor, and the code is missing or wrong."""
+    """The account has, or must have, a second factor; the code is missing or wrong."""
 
 
 class TooManyTries(Exception):
@@ -57,7 +58,8 @@ def sign_in(request: HttpRequest, email: str, password: str, *, code: str) -> Us
         raise TooManyTries from error
     if not isinstance(user, User) or not user.is_active:
         raise WrongCredentials
-    if is_mfa_enabled(user) and not _fits(user, code):
+    must = settings.SHOP_STAFF_TWO_FACTOR and user.is_staff
+    if (must or is_mfa_enabled(user)) and not _fits(user, code):
         raise CodeNeeded
     return user
 

@@ -1,5 +1,6 @@
 """Accounts, roles and queues in the dashboard; the shop's own sign-in guards it."""
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from allauth.account.decorators import secure_admin_login
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
+from allauth.mfa.utils import is_mfa_enabled
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as BaseGroupAdmin
@@ -15,13 +17,20 @@ from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import URLPattern
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django_rq.admin import QueueAdmin as BaseQueueAdmin
 from django_rq.models import Dashboard
 from unfold.admin import ModelAdmin
+from unfold.dataclasses import UnfoldAction
+from unfold.enums import ActionVariant
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from catalog.merchant_forms import DialogForm
+from catalog.merchant_views import button
+
+logger = logging.getLogger(__name__)
 View = Callable[..., HttpResponseBase]
 
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
@@ -69,6 +78,7 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]
     ordering = ("email",)
     readonly_fields = ("last_login", "date_joined")
     filter_horizontal = ()
+    actions_detail = ("drop_second_step",)
     fieldsets = (
         (None, {"fields": ("email", "password", "first_name", "last_name")}),
         (
@@ -83,6 +93,47 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]
     add_fieldsets = (
         (None, {"fields": ("email", "usable_password", "password1", "password2")}),
     )
+
+    def has_rescue_permission(
+        self, request: HttpRequest, obj: User | str | None = None
+    ) -> bool:
+        """Whether this person may help others to sign in again."""
+        return request.user.has_perm("auth.change_user")
+
+    def get_actions_detail(
+        self, request: HttpRequest, object_id: Any
+    ) -> list[UnfoldAction]:
+        user = self.get_object(request, str(object_id))
+        if user is None or not is_mfa_enabled(user):
+            return []
+        if not self.has_change_permission(request, user):
+            return []
+        return super().get_actions_detail(request, object_id)  # type: ignore[no-any-return]
+
+    @button(
+        _("Take away the second step"),
+        permission="rescue",
+        icon="phonelink_erase",
+        sentence=_(
+            "For somebody who has lost the phone and the recovery codes. Make sure it "
+            "is them who ask; the next sign-in sets it up anew."
+        ),
+        submit=_("Take it away"),
+        variant=ActionVariant.DANGER,
+    )
+    def drop_second_step(
+        self, request: HttpRequest, form: DialogForm, user: User
+    ) -> Any:
+        if not self.has_change_permission(request, user):
+            raise PermissionDenied
+        Authenticator.objects.filter(user=user).delete()
+        logger.warning(
+            "second factor of user %s taken away by %s", user.pk, request.user
+        )
+        self.log_change(request, user, gettext("Took away the second step."))
+        return gettext("%(email)s sets up a new second step at the next sign-in.") % {
+            "email": user.email
+        }
 
     def formfield_for_manytomany(
         self, db_field: Any, request: HttpRequest, **kwargs: Any

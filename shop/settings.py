@@ -240,6 +240,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "shop.middleware.StaffTwoFactorMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
 ]
@@ -312,6 +313,9 @@ ACCOUNT_EMAIL_VERIFICATION = "optional"
 ACCOUNT_ADAPTER = "shop.accounts.AccountAdapter"
 if not SHOP_RATE_LIMITS:
     ACCOUNT_RATE_LIMITS = False
+SHOP_STAFF_TWO_FACTOR = env_bool("SHOP_STAFF_TWO_FACTOR", not (LOCAL or DEMO))
+MFA_TOTP_ISSUER = SHOP_NAME
+MFA_TOTP_TOLERANCE = 1  # a clock may be half a minute off
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/"

@@ -31,6 +31,7 @@ POSTGRES_CONFIG = {
 ENVIRONMENT = {
     "SECRET_KEY": "only-for-tests",
     "DEBUG": "off",
+    "SHOP_STAFF_TWO_FACTOR": "off",
     "ALLOWED_HOSTS": "localhost,127.0.0.1,testserver",
     "SHOP_HTTPS": "off",
     "SHOP_TEST_GATEWAY": "on",
