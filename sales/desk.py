@@ -35,6 +35,7 @@ class ItemNow:
     paid: int
     unsynced: int = 0
     is_live: bool = False
+    waiting: int = 0  # units that people in line want
 
     @property
     def sellable(self) -> int:
@@ -107,6 +108,7 @@ def _item_now(item: FlashSaleItem, snapshot: Snapshot | None) -> ItemNow:
         snapshot.paid,
         unsynced=max(0, snapshot.seq - item.last_seq),
         is_live=True,
+        waiting=snapshot.waiting,
     )
 
 

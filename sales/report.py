@@ -11,7 +11,14 @@ from django.utils import timezone
 
 from sales import demand
 from sales.demand import Demand
-from sales.models import FlashEvent, FlashSale, FlashSaleItem, Order, OrderState
+from sales.models import (
+    FlashEvent,
+    FlashSale,
+    FlashSaleItem,
+    Order,
+    OrderState,
+    WaitingEntry,
+)
 
 STEPS = 60
 COLUMNS = (
@@ -106,6 +113,7 @@ class SaleReport:
     items: list[ItemReport]
     moments: list[datetime]
     orders: dict[str, int]
+    line: dict[str, int]  # of the waiting lists: joined, offers, bought
 
     @property
     def revenue(self) -> Decimal:
@@ -162,7 +170,8 @@ def of_sale(sale: FlashSale) -> SaleReport:
         for state in OrderState.values
         if counted[state]
     }
-    return SaleReport(sale, reports, moments, orders)
+    line = WaitingEntry.objects.filter(item__in=items).tally()
+    return SaleReport(sale, reports, moments, orders, line)
 
 
 def _fold(item: FlashSaleItem, moments: list[datetime]) -> ItemReport:

@@ -42,10 +42,12 @@ class WaitingEntryQuerySet(models.QuerySet["WaitingEntry"]):
         rows = self.in_line().order_by().values_list("item")
         return dict(rows.annotate(units=Sum("quantity")))
 
-    def outcomes(self) -> dict[str, int]:
-        """How many entries there are in each state."""
-        rows = self.order_by().values_list("state")
-        return dict(rows.annotate(entries=Count("pk")))
+    def tally(self) -> dict[str, int]:
+        """How many joined, how many were made an offer, and how many bought."""
+        bought = Count("pk", filter=Q(state=EntryState.BOUGHT))
+        return self.aggregate(
+            joined=Count("pk"), offers=Count("offered_at"), bought=bought
+        )
 
 
 class WaitingEntry(models.Model):

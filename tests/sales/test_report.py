@@ -3,7 +3,7 @@ from uuid import uuid4
 
 import pytest
 
-from sales import checkout, counters, flash, report, sync
+from sales import checkout, counters, flash, report, sync, waiting_list
 from sales.models import FlashEvent
 from tests.factories import make_loaded_item, make_product, make_sale
 
@@ -45,6 +45,22 @@ def test_report_counts_what_happened(sale_redis):
     assert found.revenue == 2 * item.price
     assert found.sold_out_at is None
     assert found.oversold == 0
+
+
+def test_report_says_what_came_of_the_waiting_list(sale_redis):
+    item = make_loaded_item(product=make_product(on_hand=1), units=1)
+    held = claim(item)
+    for name in ("a", "b"):
+        waiting_list.join(
+            item.pk, buyer=f"g:{name}", quantity=1, email=f"{name}@shop.test"
+        )
+    checkout.cancel(held)
+    sync.drain(item.pk)
+    waiting_list.serve(item.opens_at)
+
+    line = report.of_sale(item.sale).line
+
+    assert line == {"joined": 2, "offers": 1, "bought": 0}
 
 
 def test_report_says_when_it_sold_out(sale_redis):
