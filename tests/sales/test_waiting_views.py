@@ -3,6 +3,7 @@
 from uuid import uuid4
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
 from sales import checkout, counters, flash, sync, waiting_list
@@ -373,3 +374,25 @@ def test_my_orders_leads_to_the_place(client, sale_redis):
     assert page.count("Your place in line") == 1
     assert url in page
     assert "No orders yet" not in page
+
+
+# -- For the merchant --------------------------------------------------------------
+
+
+def test_the_live_page_of_the_sale_says_how_many_are_wanted(admin_client, sale_redis):
+    item, _ = make_full_item()
+    join(item, quantity=2)
+    url = reverse("admin:sales_flashsale_live", args=[item.sale_id])
+
+    assert "2 wanted by the waiting list" in admin_client.get(url).text
+
+
+def test_the_report_says_what_came_of_the_line(admin_client, sale_redis):
+    item, (held,) = make_full_item()
+    join(item)
+    join(item)
+    checkout.cancel(held)
+    tick()
+    url = reverse("admin:sales_flashsale_report", args=[item.sale_id])
+
+    assert "2 joined, 1 offers, 0 bought" in admin_client.get(url).text
