@@ -1,6 +1,7 @@
 """A small client of Holdfast's JSON API; copy it, it needs the standard library only.
 
     shop = Holdfast("http://127.0.0.1:8000").as_guest()
+    shop.join_waiting_room(7)  # in a sale that has one
     claimed = shop.claim(sale_id=7, sku="TEAPOT", quantity=1)
     payment = shop.begin_payment(claimed["order_id"])
     print("pay at", payment["payment_url"])
@@ -108,7 +109,21 @@ class Sale(TypedDict):
     opens_at: str
     closes_at: str
     now: str
+    has_waiting_room: bool
     items: list[SaleItem]
+
+
+class Place(TypedDict):
+    """A buyer's place in the waiting room of a sale."""
+
+    state: str
+    inside: bool
+    place: int | None
+    ahead: int | None
+    estimated_seconds: int | None
+    pass_ends_at: str | None
+    opens_at: str
+    now: str
 
 
 class Offer(TypedDict):
@@ -236,13 +251,20 @@ class Holdfast:
         return self.get(f"/flash-sales/{sale_id}")  # type: ignore[no-any-return]
 
     def create_flash_sale(
-        self, name: str, opens_at: str, closes_at: str, items: list[Offer]
+        self,
+        name: str,
+        opens_at: str,
+        closes_at: str,
+        items: list[Offer],
+        *,
+        has_waiting_room: bool = False,
     ) -> Sale:
         body = {
             "name": name,
             "opens_at": opens_at,
             "closes_at": closes_at,
             "items": items,
+            "has_waiting_room": has_waiting_room,
         }
         return self.post("/flash-sales", body)  # type: ignore[no-any-return]
 
@@ -261,10 +283,22 @@ class Holdfast:
     def audit(self, sale_id: int) -> dict[str, Any]:
         return self.get(f"/flash-sales/{sale_id}/audit")  # type: ignore[no-any-return]
 
+    def join_waiting_room(self, sale_id: int) -> Place:
+        """Take a place, or keep it; `inside` at once where there is no room."""
+        return self.post(f"/flash-sales/{sale_id}/waiting-room")  # type: ignore[no-any-return]
+
+    def look_into_waiting_room(self, sale_id: int) -> Place:
+        """The place now; ask every few seconds until `inside`, then claim."""
+        return self.get(f"/flash-sales/{sale_id}/waiting-room")  # type: ignore[no-any-return]
+
+    def leave_waiting_room(self, sale_id: int) -> Place:
+        """Give the place to the next."""
+        return self.call("DELETE", f"/flash-sales/{sale_id}/waiting-room")  # type: ignore[no-any-return]
+
     def claim(
         self, sale_id: int, sku: str, quantity: int = 1, *, key: UUID | None = None
     ) -> Claim:
-        """Raises ApiError `sold_out`, `all_held`, `limit_reached`, `not_started` ..."""
+        """Raises ApiError `sold_out`, `all_held`, `waiting_room`, `not_started` ..."""
         body = {"sku": sku, "quantity": quantity}
         path = f"/flash-sales/{sale_id}/claims"
         return self.post(path, body, key=key)  # type: ignore[no-any-return]

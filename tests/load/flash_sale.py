@@ -30,6 +30,7 @@ BASE_URL = os.environ.get("BASE_URL", "http://127.0.0.1:8000")
 REFUSALS = {"sold_out", "all_held", "limit_reached"}
 THRESHOLD = 5
 SETTLE_SECONDS = 20
+PATIENCE_SECONDS = 10
 
 
 @dataclass
@@ -62,7 +63,12 @@ class Tally:
 def main() -> int:
     options = read_options()
     merchant = Holdfast(options.base_url).sign_in(options.email, options.password)
-    sale = make_sale(merchant, units=options.units, limit=options.limit)
+    sale = make_sale(
+        merchant,
+        units=options.units,
+        limit=options.limit,
+        has_waiting_room=options.waiting_room,
+    )
     sku = sale["items"][0]["sku"]
     say(f"{options.buyers} buyers, {options.units} units of {sku}, sale {sale['id']}")
     guests = enter(options.base_url, options.buyers)
@@ -89,12 +95,15 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--buyers", type=int, default=200)
     parser.add_argument("--units", type=int, default=50, help="above the threshold")
     parser.add_argument("--limit", type=int, default=3, help="units per buyer")
+    parser.add_argument("--waiting-room", action="store_true", help="let buyers wait")
     parser.add_argument("--email", default="merchant@demo.test")
     parser.add_argument("--password", default="holdfast-demo")
     return parser.parse_args()
 
 
-def make_sale(merchant: Holdfast, *, units: int, limit: int) -> Sale:
+def make_sale(
+    merchant: Holdfast, *, units: int, limit: int, has_waiting_room: bool = False
+) -> Sale:
     """A sale of a new product that opens in two seconds, loaded."""
     sku = f"LOAD-{uuid4().hex[:8].upper()}"
     merchant.create_product(
@@ -111,6 +120,7 @@ def make_sale(merchant: Holdfast, *, units: int, limit: int) -> Sale:
         (now + timedelta(seconds=2)).isoformat(),
         (now + timedelta(hours=1)).isoformat(),
         [{"sku": sku, "units": "all", "price": "9.90", "limit_per_buyer": limit}],
+        has_waiting_room=has_waiting_room,
     )
     return merchant.preload(made["id"])
 
@@ -130,11 +140,15 @@ def shop(guest: Holdfast, sale_id: int, sku: str, limit: int, tally: Tally) -> N
     """One buyer: look, claim, then pay, change their mind or walk away."""
     dice = random.Random()
     try:
-        guest.flash_sale(sale_id)
+        has_room = guest.flash_sale(sale_id)["has_waiting_room"]
+        if has_room and not go_in(guest, sale_id, tally):
+            return
         quantity = dice.randint(1, limit)
         held = claim(guest, sale_id, sku, quantity, tally)
         if held is not None:
             decide(guest, held, quantity, dice.random(), tally)
+        if has_room:
+            guest.leave_waiting_room(sale_id)
     except ApiError as error:
         tally.note(error.code)
         tally.note_wrong(f"{error}")
@@ -142,6 +156,21 @@ def shop(guest: Holdfast, sale_id: int, sku: str, limit: int, tally: Tally) -> N
         tally.note_wrong(f"{type(error).__name__}: {error}")
     finally:
         guest.close()
+
+
+def go_in(guest: Holdfast, sale_id: int, tally: Tally) -> bool:
+    """Wait in the sale's waiting room for a while; whether the buyer was let in."""
+    place = guest.join_waiting_room(sale_id)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not place["inside"]:
+        if place["state"] != "waiting" or time.monotonic() > deadline:
+            tally.note(f"waiting room: {place['state']}")
+            guest.leave_waiting_room(sale_id)
+            return False
+        time.sleep(0.3)
+        place = guest.look_into_waiting_room(sale_id)
+    tally.note("let in")
+    return True
 
 
 def claim(
