@@ -16,7 +16,7 @@ from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponseBase
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django_rq.admin import QueueAdmin as BaseQueueAdmin
@@ -29,6 +29,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from catalog.merchant_forms import DialogForm
 from catalog.merchant_views import button
+from shop import health_page
 
 logger = logging.getLogger(__name__)
 View = Callable[..., HttpResponseBase]
@@ -181,7 +182,8 @@ class QueueAdmin(BaseQueueAdmin):
         urls: list[URLPattern] = super().get_urls()  # type: ignore[no-untyped-call]
         for url in urls:
             url.callback = _for_operators(url.callback)
-        return urls
+        look = self.admin_site.admin_view(health_page.page)
+        return [path("health/", look, name="shop_health"), *urls]
 
 
 def _for_operators(view: View) -> View:

@@ -48,7 +48,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
     ready = all(state == "ok" for state in checks.values())
     body: dict[str, object] = {"ready": ready, **checks}
     if ready:
-        workers, lag = _workers(), max(_lags().values(), default=0.0)
+        workers, lag = _workers(), max(item_lags().values(), default=0.0)
         degraded = [f"no worker for {name}" for name in workers if not workers[name]]
         if lag > LAG_LIMIT_SECONDS:
             degraded.append("sync lag")
@@ -100,7 +100,7 @@ class ShopCollector(Collector):
                 units.add_metric([name, part], getattr(item, part))
             doubt.add_metric([name], float(item.state != ItemState.LOADED))
         lag = _gauge("sync_lag_seconds", "Age of the oldest unsynced event", "item")
-        for item_id, seconds in _lags().items():
+        for item_id, seconds in item_lags().items():
             lag.add_metric([str(item_id)], seconds)
         yield from (units, doubt, lag)
 
@@ -147,7 +147,7 @@ def _workers() -> dict[str, int]:
     }
 
 
-def _lags() -> dict[int, float]:
+def item_lags() -> dict[int, float]:
     """Seconds since the oldest event that is not in PostgreSQL yet, per loaded item."""
     now = timezone.now()
     lags = {}

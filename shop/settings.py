@@ -483,6 +483,14 @@ UNFOLD: dict[str, Any] = {
                     menu(_("Users"), "person", "auth.user"),
                     menu(_("Roles"), "badge", "auth.group"),
                     {
+                        "title": _("Health"),
+                        "icon": "monitor_heart",
+                        "link": reverse_lazy("admin:shop_health"),
+                        "permission": lambda request: request.user.has_perm(
+                            "django_rq.admin"
+                        ),
+                    },
+                    {
                         "title": _("Jobs and queues"),
                         "icon": "memory",
                         "link": reverse_lazy("admin:django_rq_dashboard_changelist"),
