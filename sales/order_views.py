@@ -174,13 +174,7 @@ def again(request: HtmxRequest, order_id: UUID) -> HttpResponse:
             return found
         if found.item is None:
             return _refill_cart(request, found)
-        held = checkout.claim_again(order_id)
-        if found.state == OVER and held.replayed:
-            messages.info(request, _("Your hold is being closed; try once more now."))
-    except ClaimRefused as error:
-        messages.error(request, display.refusal(error.code, error.detail))
-        if error.code == flash.OUTSIDE and found.item:
-            return redirect(f"{found.item.sale.get_absolute_url()}#waiting-room")
+        return _claim_again(request, found, found.item)
     except orders.NotPossible as error:
         messages.error(request, str(error))
     except (NotLoaded, Unsure):
@@ -245,6 +239,21 @@ def test_payment(request: HtmxRequest, payment_id: UUID) -> HttpResponse:
 
 
 # -- Inside ------------------------------------------------------------------------
+
+
+def _claim_again(
+    request: HtmxRequest, found: ShownOrder, item: FlashSaleItem
+) -> HttpResponse:
+    """Back to the order, or to the waiting room where one is in between."""
+    try:
+        held = checkout.claim_again(found.id)
+        if found.state == OVER and held.replayed:
+            messages.info(request, _("Your hold is being closed; try once more now."))
+    except ClaimRefused as error:
+        messages.error(request, display.refusal(error.code, error.detail))
+        if error.code == flash.OUTSIDE:
+            return redirect(f"{item.sale.get_absolute_url()}#waiting-room")
+    return redirect("sales:order", found.id)
 
 
 def _find(request: HtmxRequest, order_id: UUID) -> ShownOrder | HttpResponse:

@@ -42,7 +42,7 @@ def join(request: HtmxRequest, slug: str, item_id: int) -> HttpResponse:
         return _form_page(request, slug, item_id)
     form = WaitForm(request.POST, needs_email=not (user and user.email))
     if not form.is_valid():
-        sentence = next(iter(form.errors.values()))[0]
+        sentence = str(next(iter(form.errors.values()))[0])
         return _again(request, slug, item_id, sentence, status=422)
     if not restock.may_ask(address_of(request)):
         sentence = _("That was very often in one hour. Please try again later.")
