@@ -121,12 +121,12 @@ def _fragment(
     """The room again; a change is told to the items on the page and said aloud."""
     place: Place | None = context["place"]
     state = place.state if place else "away"
-    has_lapsed = (was, state) == ("inside", "outside")
+    is_gone = state == "outside" and request.method != "POST"
     status = STOP_POLLING if state in ("none", "over") else 200
     response = render(
         request,
         "storefront/_waiting_room.html",
-        {**context, "has_lapsed": has_lapsed},
+        {**context, "lost": was if is_gone else ""},
         status=status,
     )
     if state != was:

@@ -139,9 +139,11 @@ def test_leaving_lets_the_next_person_in(client):
     other = Client()
     assert "You are number" in join(other, item).text
 
-    html = client.post(room_url(item), {"wants": "leave"}, headers=HTMX).text
+    data = {"wants": "leave", "state": "inside"}
+    html = client.post(room_url(item), data, headers=HTMX).text
 
     assert "Join the waiting room" in html
+    assert "Your time to buy is over" not in html
     assert "It is your turn" in look(other, item).text
 
 
@@ -154,6 +156,14 @@ def test_a_pass_that_lapsed_is_said(client, room_server):
 
     assert "Your time to buy is over" in html
     assert "Join the waiting room" in html
+
+
+@pytest.mark.parametrize("state", ["waiting", "early"])
+def test_a_place_that_is_gone_is_said(client, state):
+    item = make_roomy_item(units=1)
+
+    assert "Your place is gone" in look(client, item, state).text
+    assert "Your place is gone" not in look(client, item).text
 
 
 def test_the_room_closes_when_it_is_sold_out(client):
@@ -295,6 +305,18 @@ def test_a_claim_from_outside_is_sent_to_the_room(client, htmx):
         assert response["Location"].endswith("#waiting-room")
         assert "When it is your turn in the waiting" in page(client, item).text
     assert counters.snapshot(item.pk).held == 0
+
+
+def test_the_slot_of_a_product_page_leads_to_the_room(client):
+    item = make_roomy_item()
+    slot = f"/offers/{item.product_id}/"
+
+    outside = client.get(slot, headers=HTMX).text
+    join(client, item)
+
+    assert "To the waiting room" in outside
+    assert "Buy now" not in outside
+    assert "Buy now" in client.get(slot, headers=HTMX).text
 
 
 def test_a_claim_without_a_cookie_is_sent_to_the_room():
