@@ -39,6 +39,7 @@ LABELS = {
     "low_stock_level": gettext_lazy("Low-stock level"),
 }
 MOST_ROWS = 200
+LONGEST_KEY = 18  # digits that a key of the database can have
 
 
 def text_of(row: Stock, name: str) -> str:
@@ -194,7 +195,8 @@ def save(data: QueryDict, *, actor: "User") -> Saved:
     Locks the defaults and the touched rows, in the one order everybody uses, before
     anything is compared.
     """
-    pks = [int(pk) for pk in data.getlist("row")[:MOST_ROWS] if pk.isdecimal()]
+    asked = data.getlist("row")[:MOST_ROWS]
+    pks = [int(pk) for pk in asked if pk.isdecimal() and len(pk) <= LONGEST_KEY]
     touched = [pk for pk in pks if any(is_touched(data, pk, name) for name in LABELS)]
     if not touched:
         return Saved()

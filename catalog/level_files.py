@@ -1,7 +1,8 @@
 """A file of levels: a line per product, its SKU and the numbers it is to have.
 
 The columns are those of our product file, and mean the same: an empty cell makes the
-product inherit, a column that is not there leaves its level alone.
+product inherit, a column that is not there leaves its level alone. Its other columns
+are passed over.
 """
 
 from collections.abc import Sequence
@@ -45,6 +46,11 @@ def read(file: BinaryIO) -> Found:
                 "and “low_stock_level”, each once; its columns are: %(names)s."
             )
             % {"names": ", ".join(header)}
+        )
+    if unknown := set(header) - {*ours.COLUMNS, *ours.COMPUTED}:
+        raise sheets.UnusableFile(
+            _("No column is called %(names)s; perhaps it is misspelt.")
+            % {"names": ", ".join(f"“{name}”" for name in sorted(unknown))}
         )
     records = [
         (line.number, dict(zip(header, line.cells, strict=False)))

@@ -18,7 +18,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from catalog import levels
+from catalog import levels, saved_views
 from catalog.models import Category, Product, Stock
 
 
@@ -132,8 +132,9 @@ class CategoryForm(forms.ModelForm):  # type: ignore[type-arg]
 class ViewForm(forms.Form):
     """A name for what the stock desk shows now."""
 
+    LONGEST = 1000
     name = forms.CharField(label=_("Name"), max_length=60)
-    query = forms.CharField(required=False, max_length=1000)
+    query = forms.CharField(required=False)
     is_shared = forms.BooleanField(label=_("For the whole team"), required=False)
     is_default = forms.BooleanField(label=_("Open the desk with it"), required=False)
 
@@ -142,6 +143,12 @@ class ViewForm(forms.Form):
     ) -> None:
         self.taken = taken
         super().__init__(*args, **kwargs)
+
+    def clean_query(self) -> str:
+        query = saved_views.tidy(self.cleaned_data["query"])
+        if len(query) > self.LONGEST:
+            raise ValidationError(_("This search is too long to be kept."))
+        return query
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]

@@ -1,6 +1,5 @@
 """Dashboard pages beyond a ModelAdmin: buttons that ask first, numbers explained."""
 
-import json
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, cast
@@ -17,17 +16,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from unfold.enums import ActionVariant
 
-from catalog import thresholds
-from catalog.columns import cause_link
 from catalog.merchant_forms import DialogForm
-from catalog.models import Stock, StockMovement
 
 Text = Any  # str or a lazy translation
 Step = Callable[[Any, HttpRequest, Any, Any], Text | None]
 Page = Callable[[Any, HttpRequest], HttpResponse]
-RECENT = 20
-MOST_SHOWN = 100
-KEPT_SECONDS = 3600
 
 
 def actor_of(request: HttpRequest) -> User:
@@ -132,42 +125,3 @@ def _back(request: HttpRequest, url: str) -> HttpResponse:
     if request.headers.get("HX-Request"):
         return HttpResponse(headers={"HX-Refresh": "true"})
     return redirect(url)
-
-
-def explain(row: Stock) -> dict[str, Any]:
-    """The formula of one stock row with its numbers, and what last changed them."""
-    product = row.product
-    rows = list(product.movements.select_related("actor")[:RECENT])
-    return {
-        "row": row,
-        "product": product,
-        "promised": row.reserved + row.allocated,
-        "above_threshold": row.on_hand - row.reserved - row.safety_threshold,
-        "threshold_origin": thresholds.origin(product),
-        "movements": [(row, cause_link(row.cause)) for row in rows],
-        "threshold_changes": list(
-            product.threshold_changes.select_related("actor")[:RECENT]
-        ),
-        "status_changes": list(product.status_changes.all()[:RECENT]),
-        "chart": _chart(rows),
-    }
-
-
-def _chart(movements: list[StockMovement]) -> str:
-    """On hand and promised after each of these movements, oldest first, as JSON."""
-    rows = movements[::-1]
-    on_hand = [row.on_hand_after for row in rows]
-    promised = [row.reserved_after + row.allocated_after for row in rows]
-    series = [
-        (_("On hand"), "--color-primary-600", on_hand),
-        (_("Promised"), "--color-base-400", promised),
-    ]
-    return json.dumps(
-        {
-            "labels": [f"{row.created_at:%b %d, %H:%M}" for row in rows],
-            "datasets": [
-                {"label": str(label), "color": color, "data": numbers}
-                for label, color, numbers in series
-            ],
-        }
-    )

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -112,5 +113,9 @@ def _rename(request: HttpRequest, view: DeskView) -> None:
         return
     view.name = form.cleaned_data["name"]
     view.is_shared = form.cleaned_data["is_shared"]
-    view.save(update_fields=["name", "is_shared"])
+    try:
+        view.save(update_fields=["name", "is_shared"])
+    except IntegrityError:  # the name was taken between the look and the writing
+        messages.error(request, _("Another view has this name. Choose one more."))
+        return
     messages.success(request, _("The view “%(name)s” is saved.") % {"name": view.name})

@@ -20,7 +20,7 @@ from unfold.contrib.import_export.forms import ExportForm
 from catalog import import_views, merchant_views, products, restock, search, thresholds
 from catalog.admin.history import HistoryAdmin
 from catalog.admin.pictures import PictureInline
-from catalog.columns import BADGES, display, status_badge
+from catalog.columns import BADGES, display, figure_link, status_badge
 from catalog.exports import ProductResource
 from catalog.filters import CategoryFilter, ProductStatusFilter
 from catalog.merchant_forms import NewProductForm
@@ -86,8 +86,8 @@ class ProductAdmin(HistoryAdmin, ExportMixin, ModelAdmin):  # type: ignore[misc]
         return status_badge(product.stock.status)
 
     @display(description=gettext_lazy("Sellable"), ordering="stock__sellable")
-    def sellable(self, product: Product) -> int:
-        return int(product.stock.sellable)
+    def sellable(self, product: Product) -> str:
+        return figure_link(product.pk, "sellable", product.stock.sellable)
 
     @display(description=gettext_lazy("Now"))
     def stock_now(self, product: Product) -> str:

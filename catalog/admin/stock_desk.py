@@ -112,9 +112,9 @@ class StockAdmin(ModelAdmin):  # type: ignore[misc]
     ) -> HttpResponse:
         """The list; a POST with `_save` writes what was typed into it."""
         saved = desk_edits.Saved()
+        if request.method == "POST" and not self.has_change_permission(request):
+            raise PermissionDenied
         if request.method == "POST" and "_save" in request.POST:
-            if not self.has_change_permission(request):
-                raise PermissionDenied
             saved = desk_edits.save(request.POST, actor=actor_of(request))
             if not saved.refused:
                 self._say(request, saved)

@@ -162,6 +162,22 @@ def test_count_that_lost_a_race_is_a_choice_too(staff, owner):
     assert stock_of(pot).on_hand == 8
 
 
+def test_units_are_received_from_the_list_which_stays(staff, owner):
+    pot = make_product("Clay pot", on_hand=10)
+    page = staff(owner, **WIDE)
+    page.goto(reverse(DESK) + "?o=-on_hand")
+
+    page.get_by_role("link", name="Receive units: Clay pot").click()
+    dialog = page.locator("#dialog")
+    dialog.get_by_label("Units that arrived").fill("5")
+    dialog.get_by_label("Reason").fill("delivery 7")
+    dialog.get_by_role("button", name="Add the units").click()
+
+    page.get_by_text("Clay pot: 5 units added.").wait_for()
+    assert page.url.endswith("?o=-on_hand")
+    assert stock_of(pot).on_hand == 15
+
+
 def test_list_works_without_scripts(staff, owner):
     pot = make_product("Clay pot", on_hand=10, safety_threshold=1)
     page = staff(owner, **WIDE)

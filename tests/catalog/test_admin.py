@@ -418,8 +418,9 @@ def test_bulk_change_refuses_half_a_rule(admin_client, wrong):
 def test_viewer_cannot_change_many(viewer):
     pot = make_product()
 
-    viewer.post(DESK, bulk_post([pot], apply="1", mark="x", **RULE))
+    response = viewer.post(DESK, bulk_post([pot], apply="1", mark="x", **RULE))
 
+    assert response.status_code == 403
     assert not pot.threshold_changes.exists()
 
 

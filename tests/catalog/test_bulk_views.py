@@ -93,7 +93,14 @@ def test_bad_lines_are_named_and_nothing_is_offered(admin_client):
 
 
 @pytest.mark.parametrize(
-    "text", ["colour,taste\nred,sweet\n", "sku\nPOT\n", "", "sku,sku,low_stock_level\n"]
+    "text",
+    [
+        "colour,taste\nred,sweet\n",
+        "sku\nPOT\n",
+        "",
+        "sku,sku,low_stock_level\nPOT,POT,1\n",
+        "sku,safety_treshold,low_stock_level\nPOT,1,1\n",
+    ],
 )
 def test_file_without_levels_is_refused_in_words(admin_client, text):
     response = look_at(admin_client, text)
@@ -123,6 +130,16 @@ def test_preview_of_another_person_is_not_mine(admin_client, client):
 
     assert agree(client, shown).status_code == 409
     assert levels_of(pot) == (0, 0)
+
+
+def test_export_of_the_products_is_a_file_of_levels(admin_client):
+    pot = make_product("Clay pot", sku="POT", on_hand=9, safety_threshold=2)
+    exported = admin_client.post("/admin/catalog/product/export/", {"format": "0"})
+    thresholds.change({pot.pk: thresholds.Levels(safety_threshold=5)})
+
+    agree(admin_client, look_at(admin_client, exported.content.decode()))
+
+    assert levels_of(pot) == (2, 0)
 
 
 def test_preview_is_applied_once(admin_client):

@@ -178,6 +178,13 @@ def test_views_page_lists_what_can_be_done(desk, editor):
     ]
 
 
+def test_view_that_would_be_too_long_is_refused_in_words(desk):
+    response = desk.post(VIEWS, {"name": "Long", "query": f"q={'ä' * 400}"})
+
+    assert response.status_code == 422
+    assert "too long" in response.content.decode()
+
+
 @pytest.mark.parametrize("query", ["cursor=x", "cursor=%00", "e=1", "o=nonsense"])
 def test_odd_addresses_show_the_first_page(desk, query):
     make_product(category=make_category())
