@@ -1,6 +1,8 @@
 """A real Chromium for the pages of a live server, and its complaints."""
 
 import pytest
+from django.conf import settings
+from django.test import Client
 
 from tests import chromium
 
@@ -58,3 +60,22 @@ def visit(browser, live_server, sale_redis):
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+@pytest.fixture
+def staff(visit):
+    """`staff(user, **options)` gives a page of a browser where `user` is signed in."""
+
+    def sign_in(user, **options):
+        client = Client()
+        client.force_login(user)
+        page = visit(**options)
+        cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
+        page.goto("/healthz")
+        page.evaluate(
+            "([name, value]) => { document.cookie = `${name}=${value}; path=/` }",
+            [settings.SESSION_COOKIE_NAME, cookie],
+        )
+        return page
+
+    return sign_in

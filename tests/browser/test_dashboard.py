@@ -2,9 +2,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from django.conf import settings
 from django.contrib.auth.models import User
-from django.test import Client
 from django.urls import reverse
 
 from catalog import saved_views, stock, thresholds
@@ -26,25 +24,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.redis]
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
 PHONE = {"viewport": {"width": 360, "height": 740}}
 WIDE = {"viewport": {"width": 1280, "height": 900}}
-
-
-@pytest.fixture
-def staff(visit):
-    """`staff(user, **options)` gives a page of a browser where `user` is signed in."""
-
-    def sign_in(user, **options):
-        client = Client()
-        client.force_login(user)
-        page = visit(**options)
-        cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
-        page.goto("/healthz")
-        page.evaluate(
-            "([name, value]) => { document.cookie = `${name}=${value}; path=/` }",
-            [settings.SESSION_COOKIE_NAME, cookie],
-        )
-        return page
-
-    return sign_in
 
 
 @pytest.fixture
