@@ -14,7 +14,7 @@ PRODUCTION := DEBUG=off SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(se
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run worker cron test faults bench check lint format css types contracts \
-	migrations deploy browser lock
+	migrations deploy browser pictures lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ migrations: .venv/.develop
 deploy: .venv/.develop
 	@$(PRODUCTION) $(MANAGE) check --deploy --fail-level WARNING
 	@STATIC_ROOT=var/check-static $(MANAGE) collectstatic --no-input --verbosity 0
+
+pictures: .venv/.develop browser ## Take docs/pictures from a running demo; PORT=8000
+	@$(BIN)/python -m tests.browser.pictures http://localhost:$(or $(PORT),8000) $(ARGS)
 
 browser: .venv/.develop
 	@$(BIN)/python -m tests.chromium

@@ -165,13 +165,18 @@ def claim(request: HtmxRequest, slug: str, item_id: int) -> HttpResponse:
 def checking(
     request: HtmxRequest, slug: str, item_id: int, order_id: UUID
 ) -> HttpResponse:
-    """What a visitor without scripts sees until a doubtful claim is found."""
+    """What a visitor without scripts sees until a doubtful claim is found.
+
+    With scripts it asks again by itself, and gets nothing or the way to the order.
+    """
     try:
         found = checkout.order_for_shopper(order_id)
     except (NotLoaded, Unsure):
         found = None
     if found is not None:
-        return redirect("sales:order", order_id)
+        return go(request, reverse("sales:order", args=[order_id]))
+    if request.htmx:
+        return HttpResponse(status=204)
     asked = AddForm(request.GET)
     context = {
         "slug": slug,

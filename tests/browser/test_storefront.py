@@ -1,7 +1,6 @@
 """The shop in a real Chromium: from looking to paying, with and without scripts."""
 
 import re
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -10,14 +9,8 @@ from playwright.sync_api import expect
 from catalog.models import Stock
 from sales import counters, flash, sync
 from sales.models import Order
-from tests.factories import (
-    make_category,
-    make_loaded_item,
-    make_product,
-    make_sale,
-)
+from tests.factories import make_loaded_item, make_product, make_sale
 
-AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
 ADDRESS = {
     "E-mail": "ann@shop.test",
     "Full name": "Ann Ames",
@@ -172,83 +165,3 @@ def test_a_claim_works_by_keyboard_alone(visit):
     page.keyboard.press("Enter")
 
     expect(page.get_by_text("Held for you")).to_be_visible()
-
-
-def shop_with_everything():
-    """Addresses of every page of a shop that has something on each."""
-    garden = make_category("Garden", slug="garden")
-    make_category("Pots and very large amphoras", slug="pots", parent=garden)
-    long = "Extraordinarily large handmade terracotta-amphora-with-two-handles"
-    product = make_product(long, category=garden, low_stock_level=20, vendor="Potters")
-    for number in range(30):
-        make_product(f"Pot {number}", category=garden)
-    item = make_loaded_item(product=make_product("Kite"), limit=3)
-    make_loaded_item(
-        product=make_product("Lamp"), sale=make_sale(opens_in=600, state="scheduled")
-    )
-    flash.claim(item.pk, order_id=(order_id := uuid4()), buyer="g:1", quantity=1)
-    return product, [
-        "/",
-        "/products/?q=pot&available=on",
-        "/categories/garden/?price_min=x",
-        product.get_absolute_url(),
-        item.product.get_absolute_url(),
-        "/flash/",
-        item.sale.get_absolute_url(),
-        "/cart/",
-        "/checkout/",
-        f"/orders/{order_id}/",
-        "/orders/",
-        "/accounts/login/",
-        "/accounts/signup/",
-        "/accounts/password/reset/",
-        "/no-such-page/",
-    ]
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"color_scheme": "light", **PHONE}, {"color_scheme": "dark"}],
-    ids=["phone", "dark"],
-)
-def test_every_page_fits_and_can_be_used_by_everybody(visit, options):
-    product, addresses = shop_with_everything()
-    page = visit(**options)
-    page.goto(product.get_absolute_url())
-    page.get_by_role("button", name="Add to cart").click()
-    expect(page.get_by_text("1 unit is in your cart")).to_be_visible()
-
-    found = []
-    for address in addresses:
-        page.goto(address)
-        width = page.evaluate("document.documentElement.scrollWidth")
-        if width > page.viewport_size["width"]:
-            found.append(f"{address} is {width} wide")
-        page.evaluate(AXE)
-        results = page.evaluate("axe.run({resultTypes: ['violations']})")
-        found += [
-            f"{address} {violation['id']}: {node['html']}"
-            for violation in results["violations"]
-            if violation["impact"] in ("serious", "critical")
-            for node in violation["nodes"]
-        ]
-
-    assert found == []
-
-
-def test_home_page_is_light(visit):
-    shop_with_everything()
-    page = visit()
-    sizes = {}
-    page.on(
-        "response",
-        lambda response: (
-            sizes.update({response.url: len(response.body())})
-            if response.request.resource_type != "image"
-            else None
-        ),
-    )
-
-    page.goto("/", wait_until="networkidle")
-
-    assert sum(sizes.values()) < 150_000, sizes

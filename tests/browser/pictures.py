@@ -1,0 +1,374 @@
+"""Takes the pictures of docs/pictures from a running demo.
+
+    make demo                                 # in another terminal, freshly started
+    make pictures                             # or a part: ARGS="--only cart,dashboard"
+
+The shop is taken wide and as on a phone, the dashboard wide. The pictures of orders buy
+something: a demo that has run for long may be sold out.
+"""
+
+import argparse
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests import chromium
+from tests.browser.conftest import ARGUMENTS
+
+DIRECTORY = Path(__file__).parents[2] / "docs" / "pictures"
+MOST_BYTES = 150_000
+WIDE = {"viewport": {"width": 1280, "height": 860}}
+PHONE = {"viewport": {"width": 360, "height": 740}}
+DARK = {**WIDE, "color_scheme": "dark"}
+MERCHANT, SHOPPER = "merchant@demo.test", "shopper@demo.test"
+PASSWORD = "holdfast-demo"
+COUNT = "handle,sku,name,price,on_hand\nbowl,NEW-BOWL,Tidal bowl,24.00,12\n"
+
+Take = Callable[[Page], None]
+SHOP: dict[str, Take] = {}
+ACCOUNT: dict[str, Take] = {}
+DESK: dict[str, Take] = {}
+
+
+def shot(pages: dict[str, Take]) -> Callable[[Take], Take]:
+    """Register how to get to a page; its picture is named like the function."""
+
+    def register(take: Take) -> Take:
+        pages[take.__name__.replace("_", "-")] = take
+        return take
+
+    return register
+
+
+def go(page: Page, address: str) -> None:
+    page.goto(address, wait_until="networkidle")
+
+
+def live_sale_address(page: Page) -> str:
+    page.goto("/flash/")
+    link = page.get_by_role("link", name="Harbor Lights", exact=True).first
+    return str(link.get_attribute("href"))
+
+
+# -- The shop ----------------------------------------------------------------------
+
+
+@shot(SHOP)
+def home(page: Page) -> None:
+    go(page, "/")
+
+
+@shot(SHOP)
+def products(page: Page) -> None:
+    go(page, "/products/")
+
+
+@shot(SHOP)
+def search(page: Page) -> None:
+    go(page, "/products/?q=pot&available=on")
+
+
+@shot(SHOP)
+def product(page: Page) -> None:
+    go(page, "/products/fjord-gooseneck-kettle/")
+    page.locator("#flash-offer .bar").wait_for()
+
+
+@shot(SHOP)
+def out_of_stock(page: Page) -> None:
+    go(page, "/products/copperline-saucepan/")
+
+
+@shot(SHOP)
+def flash_sales(page: Page) -> None:
+    go(page, "/flash/")
+
+
+@shot(SHOP)
+def flash_sale_coming(page: Page) -> None:
+    page.goto("/flash/")
+    page.get_by_role("link", name="See what is in it").first.click()
+    page.wait_for_load_state("networkidle")
+
+
+@shot(SHOP)
+def flash_sale(page: Page) -> None:
+    page.goto(live_sale_address(page))
+    page.wait_for_timeout(500)
+
+
+@shot(SHOP)
+def order_held(page: Page) -> None:
+    page.goto(live_sale_address(page))
+    page.get_by_role("button", name="Buy now").first.click()
+    page.wait_for_url("**/orders/**")
+    page.wait_for_load_state("networkidle")
+
+
+@shot(SHOP)
+def flash_sale_change(page: Page) -> None:
+    page.goto(live_sale_address(page))
+    page.get_by_role("button", name="Buy now").first.click()
+    page.get_by_role("link", name="Keep it and go to your order").wait_for()
+
+
+@shot(SHOP)
+def cart(page: Page) -> None:
+    for slug in ("arc-reading-lamp", "clack-75-keyboard"):
+        page.goto(f"/products/{slug}/")
+        page.get_by_role("button", name="Add to cart").click()
+        page.get_by_role("link", name="Go to the cart").wait_for()
+    go(page, "/cart/")
+
+
+@shot(SHOP)
+def checkout(page: Page) -> None:
+    go(page, "/checkout/")
+
+
+@shot(SHOP)
+def payment(page: Page) -> None:
+    page.goto("/checkout/")
+    for label, text in {
+        "E-mail": "ann@shop.test",
+        "Full name": "Ann Ames",
+        "Street and number": "Quay 1",
+        "Postal code": "12345",
+        "City": "Port",
+    }.items():
+        page.get_by_label(label).fill(text)
+    page.get_by_label("Country").select_option("ID")
+    page.get_by_role("button", name="Order and hold").click()
+    page.get_by_role("button", name="Pay $").click()
+    page.get_by_role("button", name="Approve").wait_for()
+
+
+@shot(SHOP)
+def order_paid(page: Page) -> None:
+    page.get_by_role("button", name="Approve").click()
+    page.get_by_text("Paid. Thank you!").wait_for()
+
+
+@shot(SHOP)
+def sign_in(page: Page) -> None:
+    go(page, "/accounts/login/")
+
+
+@shot(ACCOUNT)
+def orders(page: Page) -> None:
+    go(page, "/orders/")
+
+
+@shot(ACCOUNT)
+def addresses(page: Page) -> None:
+    page.goto("/addresses/")
+    if page.get_by_role("link", name="Add an address").count() and not (
+        page.get_by_role("button", name="Delete").count()
+    ):
+        page.get_by_role("link", name="Add an address").click()
+        page.get_by_label("Full name").fill("Sam Shopper")
+        page.get_by_label("Street and number").fill("Lighthouse Road 8")
+        page.get_by_label("Postal code").fill("54321")
+        page.get_by_label("City").fill("Harbor")
+        page.get_by_label("Country").select_option("ID")
+        page.get_by_role("button", name="Save").click()
+    go(page, "/addresses/")
+
+
+# -- The dashboard -----------------------------------------------------------------
+
+
+@shot(DESK)
+def dashboard(page: Page) -> None:
+    go(page, "/admin/")
+
+
+@shot(DESK)
+def stock_desk(page: Page) -> None:
+    go(page, "/admin/catalog/stock/")
+
+
+@shot(DESK)
+def why_this_number(page: Page) -> None:
+    page.goto("/admin/catalog/stock/?q=kettle")
+    page.get_by_role("link", name="Fjord Gooseneck Kettle").first.click()
+    page.wait_for_load_state("networkidle")
+
+
+@shot(DESK)
+def stock_history(page: Page) -> None:
+    page.get_by_role("heading", name="History", exact=True).scroll_into_view_if_needed()
+    page.mouse.wheel(0, 500)
+
+
+@shot(DESK)
+def bulk_preview(page: Page) -> None:
+    page.goto("/admin/catalog/stock/?status=low_stock")
+    page.get_by_role("button", name="Change levels of all").click()
+    page.get_by_label("Safety threshold").first.wait_for()
+
+
+@shot(DESK)
+def product_form(page: Page) -> None:
+    page.goto("/admin/catalog/product/?q=kettle")
+    page.locator("th.field-name a").first.click()
+    page.get_by_text("Add another Picture").scroll_into_view_if_needed()
+
+
+@shot(DESK)
+def sale_form(page: Page) -> None:
+    page.goto("/admin/sales/flashsale/")
+    page.get_by_role("link", name="Twelve Twelve").first.click()
+    page.get_by_text("Add another Product").scroll_into_view_if_needed()
+
+
+@shot(DESK)
+def preflight(page: Page) -> None:
+    page.goto("/admin/sales/flashsale/")
+    page.get_by_role("link", name="Twelve Twelve").first.click()
+    page.get_by_text("Ready to open?").wait_for()
+
+
+@shot(DESK)
+def live_sale(page: Page) -> None:
+    page.goto("/admin/sales/flashsale/")
+    page.get_by_role("link", name="Harbor Lights").first.click()
+    page.wait_for_timeout(1500)
+
+
+@shot(DESK)
+def sale_report(page: Page) -> None:
+    page.get_by_role("link", name="Report").first.click()
+    page.wait_for_load_state("networkidle")
+
+
+@shot(DESK)
+def desk_orders(page: Page) -> None:
+    go(page, "/admin/sales/order/")
+
+
+@shot(DESK)
+def desk_order(page: Page) -> None:
+    page.locator("th a[href*='/sales/order/']").first.click()
+    page.wait_for_load_state("networkidle")
+
+
+@shot(DESK)
+def ledger(page: Page) -> None:
+    go(page, "/admin/catalog/stockmovement/")
+
+
+@shot(DESK)
+def alerts(page: Page) -> None:
+    go(page, "/admin/catalog/alert/")
+
+
+@shot(DESK)
+def import_preview(page: Page) -> None:
+    page.goto("/admin/catalog/product/import/")
+    file = {"name": "products.csv", "mimeType": "text/csv", "buffer": COUNT.encode()}
+    page.locator("input[type=file]").first.set_input_files(files=[file])
+    page.get_by_role("button", name="Look at the file").click()
+    page.wait_for_load_state("networkidle")
+
+
+@shot(DESK)
+def api_tokens(page: Page) -> None:
+    go(page, "/admin/sales/apitoken/")
+
+
+@shot(DESK)
+def webhooks(page: Page) -> None:
+    go(page, "/admin/catalog/webhookendpoint/add/")
+
+
+@shot(DESK)
+def health(page: Page) -> None:
+    page.goto("/admin/")
+    page.locator("a", has_text="Health").first.click()
+    page.wait_for_load_state("networkidle")
+
+
+@shot(DESK)
+def jobs(page: Page) -> None:
+    go(page, "/admin/django_rq/dashboard/")
+
+
+# -- Taking them -------------------------------------------------------------------
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("shop", nargs="?", default="http://localhost:8000")
+    parser.add_argument("--only", default="", help="names, separated by commas")
+    options = parser.parse_args()
+    only = {name for name in options.only.split(",") if name}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium.find(), args=ARGUMENTS
+        )
+        take = Taker(browser, options.shop, only)
+        take.all_of(SHOP, WIDE)
+        take.all_of(SHOP, PHONE, tail="-phone")
+        take.all_of({"home": home, "flash-sale": flash_sale}, DARK, tail="-dark")
+        take.all_of(ACCOUNT, WIDE, who=SHOPPER)
+        take.all_of(ACCOUNT, PHONE, tail="-phone", who=SHOPPER)
+        take.all_of(DESK, WIDE, who=MERCHANT)
+        browser.close()
+    if take.missing:
+        raise SystemExit("Not taken:\n" + "\n".join(take.missing))
+
+
+class Taker:
+    """Walks through pages and keeps what it sees."""
+
+    def __init__(self, browser: Browser, shop: str, only: set[str]) -> None:
+        self.browser, self.shop, self.only = browser, shop, only
+        self.missing: list[str] = []
+
+    def all_of(
+        self, pages: dict[str, Take], look: dict, *, tail: str = "", who: str = ""
+    ) -> None:
+        """Go through `pages` in their order as one visitor."""
+        if self.only and not self.only & set(pages):
+            return
+        context = self.browser.new_context(
+            base_url=self.shop, locale="en-US", timezone_id="UTC", **look
+        )
+        context.set_default_timeout(60_000)
+        page = context.new_page()
+        if who:
+            page.goto("/accounts/login/")
+            page.get_by_label("Email").fill(who)
+            page.get_by_label("Password").fill(PASSWORD)
+            page.get_by_role("button", name="Sign In").click()
+            page.wait_for_url(self.shop.rstrip("/") + "/")
+        for name, take in pages.items():
+            try:
+                take(page)
+                if not self.only or name in self.only:
+                    keep(page, f"{name}{tail}")
+            except Exception as error:  # the others are still worth taking
+                self.missing.append(f"{name}{tail}: {str(error).splitlines()[0]}")
+        context.close()
+
+
+def keep(page: Page, name: str) -> None:
+    """Save what is seen, with as many colours as fit into MOST_BYTES."""
+    page.evaluate("document.fonts.ready")
+    page.wait_for_timeout(300)
+    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    for colors in (256, 128, 64, 32):
+        data = io.BytesIO()
+        small = picture.quantize(colors, dither=Image.Dither.NONE)
+        small.save(data, "PNG", optimize=True)
+        if data.tell() <= MOST_BYTES:
+            break
+    (DIRECTORY / f"{name}.png").write_bytes(data.getvalue())
+
+
+if __name__ == "__main__":
+    main()
