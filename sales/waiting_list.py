@@ -350,11 +350,23 @@ def _record(entries: Sequence[WaitingEntry]) -> int:
     made = 0
     for entry in entries:
         order = orders.get((entry.order_id, entry.buyer))
-        if order is not None and _offer(entry, order):
-            made += 1
-        elif order is not None:
-            _release(entry)
+        if order is not None:
+            made += _recorded(entry, order)
     return made
+
+
+def _recorded(entry: WaitingEntry, order: Order) -> bool:
+    """Whether the entry's shopper was told; a bad row does not stop those behind it."""
+    try:
+        is_told = _offer(entry, order)
+        if not is_told:
+            _release(entry)
+    except (NotLoaded, Unsure):
+        raise
+    except Exception:
+        logger.exception("entry %s cannot be told of its offer", entry.order_id)
+        return False
+    return is_told
 
 
 @transaction.atomic
@@ -364,12 +376,12 @@ def _offer(entry: WaitingEntry, order: Order) -> bool:
     entry.state = locked.state
     if not locked.is_waiting:
         return False
-    if not order.email:
-        order.email, order.language = locked.email, locked.language
-        order.user_id = order.user_id or locked.user_id
-        order.save(update_fields=["email", "language", "user"])
-    if not order.language:
-        Order.objects.filter(pk=order.pk).update(language=locked.language)
+    order.email, order.language = locked.email, locked.language
+    order.user_id = order.user_id or locked.user_id
+    # Unless the shopper has said meanwhile who receives it.
+    Order.objects.filter(pk=order.pk, address="").update(
+        email=order.email, language=order.language, user=order.user_id
+    )
     if order.state == OrderState.HELD:
         mails.line_up(MailKind.OFFER, [order])
     locked.state = entry.state = EntryState.OFFERED

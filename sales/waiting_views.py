@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -47,15 +48,8 @@ def join(request: HtmxRequest, slug: str, item_id: int) -> HttpResponse:
     if not restock.may_ask(address_of(request)):
         sentence = _("That was very often in one hour. Please try again later.")
         return _again(request, slug, item_id, sentence, status=429)
-    who = f"u:{user.pk}" if user else _guest(request)
     try:
-        joined = waiting_list.join(
-            item_id,
-            buyer=who,
-            quantity=form.cleaned_data["quantity"],
-            email=form.cleaned_data["email"] or (user.email if user else ""),
-            user=user,
-        )
+        entry = _enter(request, item_id, form, user)
     except FlashSaleItem.DoesNotExist:
         raise Http404(_("This item is not in a flash sale.")) from None
     except JoinRefused as error:
@@ -66,9 +60,9 @@ def join(request: HtmxRequest, slug: str, item_id: int) -> HttpResponse:
             jobs.start_recovery()
         sentence = _("The sale's counters do not answer right now. Please try again.")
         return _again(request, slug, item_id, sentence, status=503)
-    response = views.go(request, joined.entry.get_absolute_url())
-    visitors.remember_order(request, response, joined.entry.order_id, item_id=item_id)
-    visitors.remember_buyer(response, who)
+    response = views.go(request, entry.get_absolute_url())
+    visitors.remember_order(request, response, entry.order_id, item_id=item_id)
+    visitors.remember_buyer(response, entry.buyer)
     return response
 
 
@@ -116,6 +110,19 @@ def page(request: HtmxRequest, entry: WaitingEntry) -> HttpResponse:
 
 
 # -- Inside ------------------------------------------------------------------------
+
+
+def _enter(
+    request: HtmxRequest, item_id: int, form: WaitForm, user: User | None
+) -> WaitingEntry:
+    typed = form.cleaned_data
+    return waiting_list.join(
+        item_id,
+        buyer=f"u:{user.pk}" if user else _guest(request),
+        quantity=typed["quantity"],
+        email=typed["email"] or (user.email if user else ""),
+        user=user,
+    ).entry
 
 
 def _guest(request: HtmxRequest) -> str:

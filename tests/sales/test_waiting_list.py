@@ -14,6 +14,7 @@ from sales import (
     checkout,
     counters,
     flash,
+    jobs,
     mails,
     recovery,
     sync,
@@ -472,7 +473,8 @@ class TestTheMail:
             buyer=f"u:{user.pk}", user=user, email="elsewhere@shop.test"
         )
 
-        assert Order.objects.get(pk=entry.order_id).user == user
+        order = Order.objects.get(pk=entry.order_id)
+        assert (order.user, order.email) == (user, "elsewhere@shop.test")
 
 
 class TestTheEnd:
@@ -574,6 +576,32 @@ class TestAfterAFault:
         sale_redis.delete(counters.keys(lost.pk)[0])
 
         waiting_list.serve(timezone.now())
+
+        assert states(entry) == ["offered"]
+
+    def test_one_bad_entry_does_not_stop_those_behind_it(self, sale_redis, monkeypatch):
+        item, held = make_full_item(units=2)
+        first, second = join(item), join(item)
+        for order_id in held:
+            checkout.cancel(order_id)
+        line_up = mails.line_up
+
+        def fails_for_the_first(kind, orders):
+            if orders[0].pk == first.order_id:
+                raise RuntimeError("as when a row is damaged")
+            line_up(kind, orders)
+
+        monkeypatch.setattr(mails, "line_up", fails_for_the_first)
+        tick()
+
+        assert states(first, second) == ["waiting", "offered"]
+
+    def test_the_job_that_drains_serves_the_lines(self, sale_redis):
+        item, (held,) = make_full_item()
+        entry = join(item)
+        checkout.cancel(held)
+
+        jobs.drain_items(seconds=0.01)
 
         assert states(entry) == ["offered"]
 
