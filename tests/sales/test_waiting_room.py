@@ -5,7 +5,16 @@ from uuid import uuid4
 import pytest
 from django.test import TestCase
 
-from sales import checkout, counters, flash, recovery, rooms, sync, waiting_room
+from sales import (
+    checkout,
+    counters,
+    flash,
+    recovery,
+    rooms,
+    sync,
+    waiting_list,
+    waiting_room,
+)
 from sales.counters import ClaimRefused, NotLoaded
 from sales.models import FlashSale, Order
 from sales.orders import NotPossible
@@ -200,6 +209,22 @@ def test_paying_does_not_need_the_room():
 
     sync.drain(item.pk)
     assert Order.objects.get().state == "paying"
+
+
+def test_an_offer_of_the_waiting_list_needs_no_pass():
+    item = make_roomy_item(units=1)
+    join(item, "g:ann")
+    order_id = uuid4()
+    claim(item, "g:ann", order_id=order_id)
+    entry = waiting_list.join(
+        item.pk, buyer="g:ben", quantity=1, email="ben@shop.test"
+    ).entry
+    checkout.cancel(order_id)
+
+    waiting_list.hand_out(item.pk)
+
+    assert counters.find(item.pk, entry.order_id).state == "held"
+    assert not rooms.is_inside(item.sale_id, "g:ben")
 
 
 # -- The allowance -----------------------------------------------------------------
