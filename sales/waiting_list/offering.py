@@ -1,0 +1,159 @@
+"""Offers to the first in line: claimed, drained, recorded, told."""
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from sales import counters, mails, sync
+from sales.counters import Admitted, Claim, ClaimRefused, NotLoaded, Snapshot, Unsure
+from sales.models import (
+    EntryState,
+    FlashSaleItem,
+    MailKind,
+    Order,
+    OrderState,
+    WaitingEntry,
+)
+from sales.waiting_list import keeping
+
+logger = logging.getLogger(__name__)
+
+BATCH = 100  # entries served in one go
+
+
+def hand_out(item_id: int, *, limit: int = BATCH) -> int:
+    """Offer what is free to the first in line; return how many were told of an offer.
+
+    Claimed in Redis first, then drained, then the entry is marked and its mail lined up
+    in one transaction. What a crash left in between is found by the next call. Whoever
+    wants more units than are free is offered those. Raises NotLoaded or Unsure.
+    """
+    item = FlashSaleItem.objects.get(pk=item_id)
+    entries = list(WaitingEntry.objects.in_line().filter(item=item)[:limit])
+    made = _record(entries)
+    s = counters.snapshot(item_id)
+    if not s.free or not _admits(s):
+        return made
+    entries = [entry for entry in entries if entry.is_waiting]
+    claims = _shares(entries, s.free)
+    if not claims:
+        return made
+    answers = counters.claim_many(
+        item_id, epoch=item.epoch, claims=claims, offer_ms=offer_milliseconds()
+    )
+    asked = entries[: len(claims)]
+    for entry, answer in zip(asked, answers, strict=True):
+        _hear(entry, answer)
+    sync.drain(item_id, budget=timedelta(seconds=1))
+    return made + _record(asked)
+
+
+def offer_milliseconds() -> int:
+    """How long an offer holds its units before it goes to the next in line."""
+    return settings.SHOP_OFFER_SECONDS * 1000
+
+
+def _admits(s: Snapshot) -> bool:
+    return s.state in ("open", "room") and s.opens_at <= s.now < s.closes_at
+
+
+def _shares(entries: Sequence[WaitingEntry], free: int) -> list[Claim]:
+    """What the first in line get: all they want, and the last of them the rest."""
+    claims = []
+    for entry in entries:
+        if not free:
+            break
+        units = min(entry.quantity, free)
+        claims.append(Claim(entry.order_id, entry.buyer, units))
+        free -= units
+    return claims
+
+
+def _hear(entry: WaitingEntry, answer: Admitted | ClaimRefused | NotLoaded) -> None:
+    """Do what a refused offer asks for; most refusals are left to the next tick."""
+    if isinstance(answer, NotLoaded):
+        raise answer
+    if isinstance(answer, Admitted):
+        return
+    if answer.code == "limit_reached" and answer.detail:
+        WaitingEntry.objects.in_line().filter(pk=entry.pk).update(
+            quantity=answer.detail
+        )
+    elif answer.code == "limit_reached" or _is_taken(entry, answer):
+        _close(entry, "limit" if answer.code == "limit_reached" else "conflict")
+
+
+def _is_taken(entry: WaitingEntry, refusal: ClaimRefused) -> bool:
+    """Whether somebody else uses the order id of an entry."""
+    if refusal.code != "conflict":
+        return False
+    stored = counters.find(entry.item_id, entry.order_id)
+    return stored is not None and stored.buyer != entry.buyer
+
+
+@transaction.atomic
+def _close(entry: WaitingEntry, reason: str) -> None:
+    locked = WaitingEntry.objects.in_line().select_for_update().filter(pk=entry.pk)
+    for row in locked:
+        row.end(EntryState.CLOSED, now=timezone.now(), reason=reason)
+        logger.info("entry %s is closed: %s", row.order_id, reason)
+
+
+def _record(entries: Sequence[WaitingEntry]) -> int:
+    """Tell those of the entries whose claim is an order now; return how many.
+
+    Their rows are locked and looked at again, so that each is told once. A claim of
+    somebody who has left meanwhile is given back.
+    """
+    if not entries:
+        return 0
+    rows = Order.objects.filter(
+        flash_item=entries[0].item_id, claim_id__in=[e.order_id for e in entries]
+    )
+    orders = {(order.claim_id, order.buyer): order for order in rows}
+    made = 0
+    for entry in entries:
+        order = orders.get((entry.order_id, entry.buyer))
+        if order is not None:
+            made += _recorded(entry, order)
+    return made
+
+
+def _recorded(entry: WaitingEntry, order: Order) -> bool:
+    """Whether the entry's shopper was told; a bad row does not stop those behind it."""
+    try:
+        is_told = _offer(entry, order)
+        if not is_told:
+            keeping.release(entry)
+    except (NotLoaded, Unsure):
+        raise
+    except Exception:
+        logger.exception("entry %s cannot be told of its offer", entry.order_id)
+        return False
+    return is_told
+
+
+@transaction.atomic
+def _offer(entry: WaitingEntry, order: Order) -> bool:
+    """Mark the entry, and have its shopper told; False if it waits no longer."""
+    locked = WaitingEntry.objects.select_for_update().get(pk=entry.pk)
+    entry.state = locked.state
+    if not locked.is_waiting:
+        return False
+    order.email, order.language = locked.email, locked.language
+    order.user_id = order.user_id or locked.user_id
+    # Unless the shopper has said meanwhile who receives it.
+    Order.objects.filter(pk=order.pk, address="").update(
+        email=order.email, language=order.language, user=order.user_id
+    )
+    if order.state == OrderState.HELD:
+        mails.line_up(MailKind.OFFER, [order])
+    locked.state = entry.state = EntryState.OFFERED
+    locked.offered_at = timezone.now()
+    locked.save(update_fields=["state", "offered_at"])
+    logger.info("entry %s has an offer", entry.order_id)
+    return True
