@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from django.db.models import Sum
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from sales import demand
 from sales.demand import Demand
@@ -98,6 +99,16 @@ class ItemReport:
     def seconds_to_sell_out(self) -> float | None:
         taken = self.time_to_sell_out
         return None if taken is None else round(taken.total_seconds(), 1)
+
+    @property
+    def sold_out_after(self) -> str:
+        """The time to sell out, for people: seconds while they count."""
+        seconds = self.seconds_to_sell_out
+        if seconds is None:
+            return ""
+        if seconds < 60:
+            return _("%(seconds).1f seconds") % {"seconds": seconds}
+        return str(timedelta(seconds=round(seconds)))
 
     @property
     def promised(self) -> int:

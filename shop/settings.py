@@ -494,6 +494,10 @@ UNFOLD: dict[str, Any] = {
                         "title": _("Jobs and queues"),
                         "icon": "memory",
                         "link": reverse_lazy("admin:django_rq_dashboard_changelist"),
+                        "active": lambda request: (
+                            "/django_rq/" in request.path
+                            and not request.path.endswith("/health/")
+                        ),
                         "permission": lambda request: request.user.has_perm(
                             "django_rq.admin"
                         ),

@@ -72,6 +72,10 @@ def test_report_says_when_it_sold_out(sale_redis):
 
     assert found.sold_out_at == FlashEvent.objects.get(order_id=last).at
     assert found.time_to_sell_out > timedelta(0)
+    found.sold_out_at = item.opens_at + timedelta(seconds=12.34)
+    assert found.sold_out_after == "12.3 seconds"
+    found.sold_out_at = item.opens_at + timedelta(seconds=3661)
+    assert found.sold_out_after == "1:01:01"
 
 
 def test_units_added_later_count_from_then_on(sale_redis):
