@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Q, QuerySet, Sum, Value
+from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -55,7 +56,6 @@ class Joined:
     is_new: bool
 
 
-@transaction.atomic
 def join(
     item_id: int,
     *,
@@ -71,24 +71,37 @@ def join(
     has joined.
     """
     item = FlashSaleItem.objects.select_related("sale").get(pk=item_id)
-    keeping.take_turns(item_id)
-    entries = WaitingEntry.objects.filter(item=item)
-    if known := entries.open().filter(buyer=buyer).first():
+    open_entries = WaitingEntry.objects.open().filter(item=item)
+    if known := open_entries.filter(buyer=buyer).first():
         return Joined(known, is_new=False)
     _refuse(item, buyer, quantity)
-    if entries.open().filter(email__iexact=email).exists():
-        raise JoinRefused("email_waits")
-    entry = WaitingEntry.objects.create(
-        item=item,
-        buyer=buyer,
-        user=user,
-        email=email,
-        language=get_language() or "",
-        quantity=quantity,
-    )
-    keeping.keep_for(item)
+    with transaction.atomic():  # short: everybody who joins waits for it
+        keeping.take_turns(item_id)
+        if known := _standing(open_entries, buyer, email):
+            return Joined(known, is_new=False)
+        entry = WaitingEntry.objects.create(
+            item=item,
+            buyer=buyer,
+            user=user,
+            email=email,
+            language=get_language() or "",
+            quantity=quantity,
+        )
+        keeping.keep_for(item)
     logger.info("entry %s waits for item %s", entry.order_id, item_id)
     return Joined(entry, is_new=True)
+
+
+def _standing(
+    entries: QuerySet[WaitingEntry], buyer: str, email: str
+) -> WaitingEntry | None:
+    """The buyer's entry. Raises JoinRefused if another's has the address."""
+    same = Q(buyer=buyer) | Q(low=Lower(Value(email)))
+    found = entries.alias(low=Lower("email")).filter(same)
+    own = next((entry for entry in found if entry.buyer == buyer), None)
+    if own is None and found:
+        raise JoinRefused("email_waits")
+    return own
 
 
 def leave(order_id: UUID) -> WaitingEntry:
