@@ -7,6 +7,7 @@ from datetime import timedelta
 from time import monotonic
 from uuid import UUID
 
+import psycopg2
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 from django.utils import timezone
@@ -15,8 +16,17 @@ from sales import checkout, counters, flash, orders, recovery, sync
 from sales.counters import ClaimRefused, NotLoaded, Unsure
 from sales.models import FlashSaleItem, ItemState, Order
 from sales.orders import NotPossible
+from tests.factories import make_loaded_item, make_product
 
-LOST = (NotLoaded, Unsure, DatabaseError)
+# The driver's own error comes out where Django closes a cursor in a lost server.
+LOST = (NotLoaded, Unsure, DatabaseError, psycopg2.Error)
+
+
+def make_sellable_item(units=20_000, floor=0, **fields):
+    """A loaded item with many units, also on a busy machine."""
+    product = make_product(on_hand=units, safety_threshold=floor)
+    with counters.patience(10):
+        return make_loaded_item(product=product, limit=50, **fields)
 
 
 class Log:
@@ -154,6 +164,18 @@ def _repeat(step, stop, log, pace):
     finally:
         counters.disconnect()
         connection.close()
+
+
+def insist(step, seconds=60):
+    """Repeat a step until it is answered, as a shopper does with a page."""
+    deadline = monotonic() + seconds
+    while True:
+        try:
+            return step()
+        except (NotPossible, *LOST):  # "please try again in a moment"
+            assert monotonic() < deadline
+            close_old_connections()
+            threading.Event().wait(0.02)
 
 
 def ask(command, *arguments):

@@ -176,9 +176,10 @@ def load_and_run(script, item_id, *args, fenced=True):
 
 @pytest.mark.parametrize("broken", [None, "scripts", "verification"])
 def test_control_a_redis_that_came_back_old_is_believed(
-    own_sale_redis, tmp_path, monkeypatch, broken
+    own_sale_redis, tmp_path, monkeypatch, settings, broken
 ):
     """With scripts that load themselves, or a recovery that does not look."""
+    settings.SALE_REDIS_TIMEOUT_MS = 5000  # nobody waits here for a server
     item = make_loaded_item(units=10)
     log = Log()
     sell(item, log, 2)

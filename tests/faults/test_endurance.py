@@ -22,7 +22,7 @@ from sales import counters, recovery, sync
 from sales.models import FlashSaleItem, Order
 from tests.factories import make_loaded_item, make_product
 from tests.faults import invariants
-from tests.faults.load import ask, settle_down, shopping
+from tests.faults.load import ask, make_sellable_item, settle_down, shopping
 
 pytestmark = [
     pytest.mark.redis,
@@ -35,11 +35,6 @@ KILLS = 100 if LONG else 3
 FAULTS = 70 if LONG else 7
 ORDERS = 100_000 if LONG else 2_000
 _pause = threading.Event()
-
-
-def make_item():
-    product = make_product(on_hand=200_000, safety_threshold=100)
-    return make_loaded_item(product=product, limit=50)
 
 
 def outages_of(item, faults):
@@ -78,7 +73,7 @@ def figures(item, log, outages):
 def test_redis_is_killed_at_random_moments(own_sale_redis, report):
     """Now and then once more while it is being verified."""
     chance = random.Random(20)
-    item = make_item()
+    item = make_sellable_item(200_000, floor=100)
     kills = Counter()
 
     def kill():
@@ -103,7 +98,7 @@ def test_redis_is_killed_at_random_moments(own_sale_redis, report):
 
 def test_faults_of_every_kind_in_random_order(own_sale_redis, report, tmp_path):
     chance = random.Random(11)
-    item = make_item()
+    item = make_sellable_item(200_000, floor=100)
     files, old = own_sale_redis.directory / "appendonlydir", tmp_path / "old"
 
     def restart(*, with_old_file=False):
@@ -144,7 +139,8 @@ def test_faults_of_every_kind_in_random_order(own_sale_redis, report, tmp_path):
 def make_sold(number):
     """An item with so many held orders, in Redis and in PostgreSQL."""
     product = make_product(on_hand=number * 2)
-    item = make_loaded_item(product=product, limit=1)
+    with counters.patience(10):
+        item = make_loaded_item(product=product, limit=1)
     for first in range(0, number, 5000):
         wanted = [
             counters.Claim(uuid4(), f"g:{n}", 1)

@@ -1,14 +1,15 @@
 """PostgreSQL stopped, killed and started again while events are drained."""
 
+import shutil
 import subprocess
 from contextlib import contextmanager
 
 import pytest
 from django.db import DatabaseError, close_old_connections, connections
 
+from sales.models import Order
 from shop.daemons import Postgres
-from tests.factories import make_loaded_item, make_product
-from tests.faults.load import shopping
+from tests.faults.load import make_sellable_item, shopping
 from tests.faults.processes import environment
 from tests.servers import POSTGRES_CONFIG
 
@@ -67,7 +68,7 @@ def using(server):
 def test_postgresql_ends_and_starts_again(
     own_sale_redis, own_postgres, all_is_well, end
 ):
-    item = make_loaded_item(product=make_product(on_hand=20_000), limit=50)
+    item = make_sellable_item()
 
     with shopping(item, pace=0.002) as log:
         for _ in range(3):
@@ -83,3 +84,44 @@ def test_postgresql_ends_and_starts_again(
     all_is_well(log)
     item.refresh_from_db()
     assert item.epoch == 1
+
+
+def test_an_older_copy_of_postgresql_catches_up(
+    own_sale_redis, own_postgres, all_is_well, tmp_path
+):
+    """The stream keeps all events of the sale, so nothing of it is lost."""
+    item = make_sellable_item()
+    backup = tmp_path / "backup"
+
+    with shopping(item, moves=False, pace=0.005) as log:
+        log.wait_for(60)
+        own_postgres.stop()
+        copy(own_postgres.directory, backup)
+        own_postgres.start()
+        wanted = own_orders() + 100
+        while own_orders() < wanted:
+            log.wait_for(20)
+        own_postgres.stop()
+        shutil.rmtree(own_postgres.directory)
+        copy(backup, own_postgres.directory)
+        own_postgres.start()
+        assert own_orders() < wanted
+        log.wait_for(60)
+
+    all_is_well(log)
+    item.refresh_from_db()
+    assert item.epoch == 1
+
+
+def copy(directory, to):
+    """A copy with owners and all; PostgreSQL may run under another account."""
+    subprocess.run(["cp", "-a", directory, to], check=True)
+
+
+def own_orders():
+    close_old_connections()
+    try:
+        return Order.objects.count()
+    except DatabaseError:  # the first after a restart finds its connection broken
+        connections["default"].close()
+        return Order.objects.count()

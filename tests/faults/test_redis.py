@@ -7,8 +7,7 @@ import pytest
 
 from sales import counters
 from sales.models import FlashSaleItem
-from tests.factories import make_loaded_item, make_product
-from tests.faults.load import shopping
+from tests.faults.load import ask, make_sellable_item, shopping
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 
@@ -16,11 +15,6 @@ pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 @pytest.fixture
 def item(own_sale_redis):
     return make_sellable_item()
-
-
-def make_sellable_item(units=5000, floor=0, **fields):
-    product = make_product(on_hand=units, safety_threshold=floor)
-    return make_loaded_item(product=product, limit=50, **fields)
 
 
 def epoch_of(item):
@@ -41,7 +35,7 @@ def test_redis_is_killed_and_starts_from_its_file(item, own_sale_redis, all_is_w
 def test_everything_is_flushed(item, own_sale_redis, all_is_well):
     with shopping(item) as log:
         log.wait_for(100)
-        counters.client().flushall()
+        ask("FLUSHALL")
         log.wait_for(100)
 
     all_is_well(log)
@@ -72,7 +66,7 @@ def test_an_old_copy_of_the_file_is_put_back(
 def test_one_key_is_deleted(item, all_is_well, lost):
     with shopping(item) as log:
         log.wait_for(50)
-        counters.client().delete(f"flash:{{{item.pk}}}:{lost}")
+        ask("DEL", f"flash:{{{item.pk}}}:{lost}")
         log.wait_for(50)
 
     all_is_well(log)
@@ -83,7 +77,7 @@ def test_the_scripts_are_flushed(item, all_is_well):
     with shopping(item) as log:
         for _ in range(3):
             log.wait_for(30)
-            counters.client().script_flush()
+            ask("SCRIPT FLUSH")
         log.wait_for(30)
 
     all_is_well(log)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
-from django.db import close_old_connections, connection
+from django.db import connection
 
 from catalog.models import Stock
 from sales import checkout, counters, flash, sync
@@ -14,9 +14,15 @@ from sales.counters import ClaimRefused
 from sales.models import FlashSaleItem, Order
 from shop import embedded
 from shop.daemons import Redis
-from tests.factories import make_loaded_item, make_product
 from tests.faults import invariants
-from tests.faults.load import LOST, Log, ask, settle_down, shopping
+from tests.faults.load import (
+    Log,
+    ask,
+    insist,
+    make_sellable_item,
+    settle_down,
+    shopping,
+)
 
 pytestmark = [
     pytest.mark.redis,
@@ -34,11 +40,6 @@ def own_queue_redis(tmp_path, settings):
     settings.QUEUE_REDIS_URL = server.url()
     yield server
     server.kill()
-
-
-def make_sellable_item(units=20_000, floor=0, **fields):
-    product = make_product(on_hand=units, safety_threshold=floor)
-    return make_loaded_item(product=product, limit=50, **fields)
 
 
 def test_redis_has_no_memory_left_for_a_while(own_sale_redis, all_is_well):
@@ -96,11 +97,12 @@ def test_both_redis_servers_lost_at_once_sell_nothing_twice(
     """The one loss that costs claims: those that were not drained at that moment."""
     item = make_sellable_item(units=60)
     drained, on_its_way = [uuid4() for _ in range(5)], [uuid4() for _ in range(3)]
-    for order_id in drained:
-        flash.claim(item.pk, order_id=order_id, buyer="g:early", quantity=2)
-    sync.drain(item.pk)
-    for order_id in on_its_way:
-        flash.claim(item.pk, order_id=order_id, buyer="g:late", quantity=2)
+    with counters.patience(10):
+        for order_id in drained:
+            flash.claim(item.pk, order_id=order_id, buyer="g:early", quantity=2)
+        sync.drain(item.pk)
+        for order_id in on_its_way:
+            flash.claim(item.pk, order_id=order_id, buyer="g:late", quantity=2)
     for server in (own_sale_redis, own_queue_redis):
         server.kill()
         shutil.rmtree(server.directory)
@@ -113,19 +115,10 @@ def test_both_redis_servers_lost_at_once_sell_nothing_twice(
     assert known == set(drained)
     assert (item.left, item.held, item.epoch) == (50, 10, 2)
     assert invariants.violations() == []
-    # Who was lost asks again with the same id and gets a unit, as long as there is one.
-    again = flash.claim(item.pk, order_id=on_its_way[0], buyer="g:late", quantity=2)
+    # Whoever was lost asks again by the same id, and gets a unit while there is one.
+    lost = {"order_id": on_its_way[0], "buyer": "g:late", "quantity": 2}
+    again = insist(lambda: flash.claim(item.pk, **lost))
     assert not again.replayed
-
-
-def insist(step):
-    """Repeat a step until a server answers, as a shopper's page does."""
-    while True:
-        try:
-            return step()
-        except LOST:
-            close_old_connections()
-            _pause.wait(0.01)
 
 
 def buy(item, log, name):
@@ -139,15 +132,18 @@ def buy(item, log, name):
     log.paid.add(str(order_id))
 
 
-def buy_until_sold_out(item, log, name):
+def buy_until_sold_out(item, log, name, over):
     try:
-        while True:
+        while not over.is_set():
             try:
                 buy(item, log, name)
             except ClaimRefused as refused:
                 if refused.code == "sold_out":
                     return
                 _pause.wait(0.01)  # all held: somebody is paying
+    except BaseException:
+        over.set()
+        raise
     finally:
         counters.disconnect()
         connection.close()
@@ -156,7 +152,7 @@ def buy_until_sold_out(item, log, name):
 def test_a_sale_that_was_disturbed_is_sold_out_to_the_last_unit(own_sale_redis):
     """Invariant 8: no fault leaves a unit unsold for which there is a buyer."""
     item = make_sellable_item(units=400, floor=7)
-    log = Log()
+    log, over = Log(), threading.Event()
 
     def kill():
         own_sale_redis.kill()
@@ -164,7 +160,7 @@ def test_a_sale_that_was_disturbed_is_sold_out_to_the_last_unit(own_sale_redis):
 
     faults = [kill, lambda: ask("FLUSHALL"), kill, lambda: ask("SCRIPT FLUSH"), kill]
     with shopping(item, shoppers=0), ThreadPoolExecutor(5) as pool:
-        shops = [pool.submit(buy_until_sold_out, item, log, n) for n in range(5)]
+        shops = [pool.submit(buy_until_sold_out, item, log, n, over) for n in range(5)]
         for fault in faults:
             log.wait_for(40)
             fault()

@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -15,7 +16,7 @@ from sales.counters import ClaimRefused, Unsure
 from sales.models import FlashSaleItem, ItemState, Order
 from tests.factories import make_item, make_loaded_item, make_product
 from tests.faults import invariants
-from tests.faults.load import LOST, settle_down, shopping
+from tests.faults.load import LOST, insist, settle_down, shopping
 from tests.threads import run_at_once
 
 pytestmark = [
@@ -82,7 +83,7 @@ def test_with_enough_demand_all_is_sold_down_to_the_floor(sale_redis, all_is_wel
             if isinstance(answer, str):
                 return answer
             bought += 1
-            payment = checkout.begin_payment(order_id)
+            payment = insist(partial(checkout.begin_payment, order_id))
             checkout.finish(payment.pk, "paid")
 
     answers = run_at_once(closing(buy), range(8))
@@ -99,7 +100,7 @@ def test_with_enough_demand_all_is_sold_down_to_the_floor(sale_redis, all_is_wel
 
 
 def test_a_client_that_goes_away_before_the_answer_finds_its_claim(
-    own_sale_redis, all_is_well
+    sale_redis, all_is_well
 ):
     """The script has run, and the connection breaks before its answer is read."""
     item = make_loaded_item(product=make_product(on_hand=20_000), limit=50)
@@ -135,7 +136,7 @@ def test_a_client_that_goes_away_before_the_answer_finds_its_claim(
 
 
 def test_holds_end_while_their_shoppers_pay_and_cancel(
-    own_sale_redis, all_is_well, settings
+    sale_redis, all_is_well, settings
 ):
     """Expiry, cancellation and payment of the same order, as they happen to meet."""
     settings.SHOP_FLASH_HOLD_SECONDS = 1

@@ -9,10 +9,9 @@ from time import monotonic
 import django_rq
 import pytest
 
-from sales import jobs, sync
+from sales import counters, jobs, sync
 from sales.models import FlashSaleItem, Order
-from tests.factories import make_loaded_item, make_product
-from tests.faults.load import shopping
+from tests.faults.load import make_sellable_item, shopping
 from tests.faults.processes import running
 
 pytestmark = [
@@ -34,7 +33,7 @@ CRON = ("rqcron", "sales.cron")
 @pytest.fixture
 def item(own_sale_redis):
     django_rq.get_queue("flash").connection.flushdb()
-    yield make_loaded_item(product=make_product(on_hand=100_000), limit=50)
+    yield make_sellable_item(100_000)
     django_rq.get_queue("flash").connection.flushdb()
 
 
@@ -47,6 +46,11 @@ def wait_until(condition, seconds=40):
     raise AssertionError(f"not within {seconds} s")
 
 
+def is_caught_up():
+    with counters.patience(10):
+        return not sync.behind()
+
+
 def recorded():
     return Order.objects.count()
 
@@ -56,7 +60,7 @@ def test_two_schedules_and_two_workers_do_everything_once(item, tmp_path, all_is
     with running(tmp_path, **commands):
         with shopping(item, ticks=False, pace=0.005) as log:
             log.wait_for(200)
-        wait_until(lambda: not sync.behind())
+        wait_until(is_caught_up)
 
     all_is_well(log)
     assert FlashSaleItem.objects.get().epoch == 1
@@ -125,7 +129,7 @@ def test_nothing_runs_for_a_while_and_then_everything_is_caught_up(
     assert recorded() == 0
 
     with running(tmp_path, worker=WORKER, cron=CRON):
-        wait_until(lambda: not sync.behind())
+        wait_until(is_caught_up)
 
     assert recorded() >= len(log.acknowledged)
     all_is_well(log)
