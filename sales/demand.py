@@ -1,11 +1,12 @@
 """How many claims were made and what they were told, by item, answer and minute.
 
-Claims are counted on the queue's server, beside the sale Redis: a refusal writes
-nothing there, and its disk is for claims alone. A tick brings the counts into
-PostgreSQL. Counting is for people who look; it never delays or refuses a claim, and
-what cannot be counted is left out.
+Each process counts in memory and sends its counts twice a second to the queue's server,
+beside the sale Redis: a refusal writes nothing there, and its disk is for claims alone.
+A tick brings the counts into PostgreSQL. Counting is for people who look; it never
+delays or refuses a claim, and what cannot be counted is left out.
 """
 
+import atexit
 import logging
 import os
 import threading
@@ -33,18 +34,18 @@ PARTS = 60 // PART
 MINUTE = timedelta(minutes=1)
 KEPT = timedelta(minutes=10)  # a minute is looked at again this long after its end
 KEEP_SECONDS = 7 * 24 * 3600  # how long counts wait for a tick
-PATIENCE = 0.1  # seconds that a claim may wait for its count
-PAUSE = 5.0  # seconds without counting after a failure
+DELAY = 0.5  # seconds in which counts come together before they are sent
+PATIENCE = 1.0  # seconds
 MINUTES = "demand:minutes"
 
-# One command per claim. The minute is noted again by each, so that one that comes late
-# is looked at again, too.
+# The minute is noted again each time, so that counts that come late are looked at, too.
 COUNT = """
-redis.call("HINCRBY", KEYS[1], ARGV[1] .. ":claims", 1)
-redis.call("HINCRBY", KEYS[1], ARGV[1] .. ":units", ARGV[2])
-if redis.call("SADD", KEYS[2], ARGV[3]) == 1 then
-  redis.call("EXPIRE", KEYS[1], ARGV[4])
+for n = 2, #ARGV, 3 do
+  redis.call("HINCRBY", KEYS[1], ARGV[n] .. ":claims", ARGV[n + 1])
+  redis.call("HINCRBY", KEYS[1], ARGV[n] .. ":units", ARGV[n + 2])
 end
+redis.call("EXPIRE", KEYS[1], ARGV[1])
+redis.call("SADD", KEYS[2], KEYS[1]:match("%d+$"))
 """
 UPSERT = """
 INSERT INTO sales_claimcount (item_id, minute, answer, claims, units)
@@ -60,8 +61,8 @@ ON CONFLICT (item_id, minute, answer) DO UPDATE SET
 # Item, minute, answer and part of the minute.
 PartKey = tuple[int, int, str, int]
 
-_local = threading.local()
-_resumes_at = 0.0
+_lock = threading.Lock()
+_clients: dict[tuple[int, str], redis.Redis] = {}
 
 
 @dataclass(slots=True)
@@ -128,25 +129,68 @@ class Demand:
 
 # -- Counting ---------------------------------------------------------------------
 
+# What this process has counted and not sent yet, by minute and name.
+_pending: dict[tuple[int, str], Count] = {}
+
 
 def note(item_id: int, answer: str, *, units: int, now: float | None = None) -> None:
-    """Count one claim by what it was told; no query, and no failure to the caller.
+    """Count one claim by what it was told: in memory alone, and it cannot fail.
 
-    After a failure nothing is counted for a few seconds, so that a server that hangs
-    delays one claim and not each.
+    A moment later a thread sends what has come together. A process that is killed in
+    between takes that with it.
     """
-    global _resumes_at
-    if time.monotonic() < _resumes_at:
-        return
     at = time.time() if now is None else now
-    minute = int(at // 60)
-    name = f"{item_id}:{answer}:{int(at % 60 // PART)}"
-    keys = (_key(minute), MINUTES)
+    key = int(at // 60), f"{item_id}:{answer}:{int(at % 60 // PART)}"
+    with _lock:
+        is_first = not _pending
+        count = _pending.setdefault(key, Count())
+        count.claims += 1
+        count.units += units
+    if is_first:
+        timer = threading.Timer(DELAY, _send_quietly)
+        timer.daemon = True
+        try:
+            timer.start()
+        except RuntimeError as error:  # no more threads
+            logger.warning("claims are not counted: %s", error)
+            _forget()
+
+
+def send() -> None:
+    """Bring this process's counts to the queue's server now. Raises RedisError."""
+    minutes: dict[int, list[str | int]] = defaultdict(list)
+    with _lock:
+        for (minute, name), count in _pending.items():
+            minutes[minute] += [name, count.claims, count.units]
+        _pending.clear()
+    if minutes:
+        pipeline = _client().pipeline(transaction=False)
+        for minute, args in minutes.items():
+            pipeline.eval(COUNT, 2, _key(minute), MINUTES, KEEP_SECONDS, *args)
+        pipeline.execute()
+
+
+def _send_quietly() -> None:
     try:
-        _client().eval(COUNT, 2, *keys, name, units, minute, KEEP_SECONDS)
+        send()
     except RedisError as error:
-        _resumes_at = time.monotonic() + PAUSE
-        logger.warning("claims are not counted for a while: %s", error)
+        logger.warning("some claims are not counted: %s", error)
+
+
+def _forget() -> None:
+    with _lock:
+        _pending.clear()
+
+
+def _begin_anew() -> None:
+    """A child process begins with nothing: its parent sends what it has counted."""
+    global _lock
+    _lock = threading.Lock()
+    _pending.clear()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
+atexit.register(_send_quietly)
 
 
 # -- Into PostgreSQL --------------------------------------------------------------
@@ -158,6 +202,7 @@ def fold(now: datetime) -> int:
     Whole numbers are written, never added to, so a repeat or a second runner changes
     nothing. A minute is dropped here once it is stored and no claim can be late for it.
     """
+    send()
     current = _minute_of(now)
     over = [minute for minute in _minutes() if minute < current]
     _store(_by_minute(_parts(over)))
@@ -191,6 +236,7 @@ def of_items(item_ids: Collection[int], *, now: datetime) -> dict[int, Demand]:
     """
     demands = {item_id: Demand() for item_id in item_ids}
     try:
+        send()
         minutes = _minutes()
         parts = {k: n for k, n in _parts(minutes).items() if k[0] in demands}
     except RedisError as error:
@@ -302,16 +348,14 @@ def _moment(minute: int) -> datetime:
 
 
 def _client() -> redis.Redis:
-    """One connection per thread and process, which is never waited for long."""
+    """One pool of connections per process, which nobody waits for long."""
     owner = (os.getpid(), settings.QUEUE_REDIS_URL)
-    if getattr(_local, "owner", None) != owner:
-        _local.client = redis.Redis.from_url(
+    if owner not in _clients:
+        _clients[owner] = redis.Redis.from_url(
             settings.QUEUE_REDIS_URL,
             decode_responses=True,
-            single_connection_client=True,
             socket_timeout=PATIENCE,
             socket_connect_timeout=PATIENCE,
             retry=Retry(NoBackoff(), 0),  # a repeated count would be two
         )
-        _local.owner = owner
-    return _local.client  # type: ignore[no-any-return]
+    return _clients[owner]

@@ -1,3 +1,5 @@
+import os
+import threading
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -21,6 +23,7 @@ LATER = NOON + timedelta(minutes=1)
 
 @pytest.fixture(autouse=True)
 def queue_redis(sale_redis):
+    demand._pending.clear()
     client = redis.Redis.from_url(settings.QUEUE_REDIS_URL, decode_responses=True)
     client.delete(demand.MINUTES, demand._key(demand._minute_of(NOON)))
     yield client
@@ -96,8 +99,7 @@ def test_counting_needs_no_query(django_assert_num_queries):
         claim(item, buyer="g:2")
 
 
-def test_a_queue_server_that_is_away_disturbs_no_claim(settings, monkeypatch):
-    monkeypatch.setattr(demand, "_resumes_at", 0.0)
+def test_a_queue_server_that_is_away_disturbs_no_claim(settings):
     item = make_loaded_item(units=3)
     settings.QUEUE_REDIS_URL = "unix:///nowhere/redis.sock"
 
@@ -105,24 +107,57 @@ def test_a_queue_server_that_is_away_disturbs_no_claim(settings, monkeypatch):
     with pytest.raises(ClaimRefused, match=r"sold_out|all_held"):
         claim(item, 3)
 
-    assert demand._resumes_at > 0
     assert now_of(item, timezone.now()).per_second is None
 
 
-def test_after_a_failure_it_is_not_tried_for_a_while(settings, monkeypatch):
-    asked = []
-    monkeypatch.setattr(demand, "_resumes_at", 0.0)
+def test_a_claim_asks_no_other_server_to_be_counted(monkeypatch):
+    item = make_loaded_item(units=1)
+    monkeypatch.setattr(demand, "_client", None)
+    monkeypatch.setattr(demand, "_send_quietly", lambda: None)
 
-    def away():
-        asked.append(1)
-        raise redis.ConnectionError
+    claim(item)
 
-    monkeypatch.setattr(demand, "_client", away)
+    monkeypatch.undo()
+    assert now_of(item, timezone.now()).admitted == 1
 
-    for _ in range(3):
-        demand.note(1, "sold_out", units=1)
 
-    assert len(asked) == 1
+def test_counts_are_sent_by_themselves_and_once(queue_redis, monkeypatch):
+    monkeypatch.setattr(demand, "DELAY", 0)
+    sent = threading.Event()
+    true_send = demand.send
+    monkeypatch.setattr(demand, "send", lambda: (true_send(), sent.set()))
+    item = make_item()
+
+    note(item, units=3)
+    assert sent.wait(10)
+    true_send()
+
+    counts = queue_redis.hgetall(demand._key(demand._minute_of(NOON)))
+    assert counts == {
+        f"{item.pk}:sold_out:0:claims": "1",
+        f"{item.pk}:sold_out:0:units": "3",
+    }
+
+
+def test_many_threads_lose_no_count():
+    item = make_item()
+
+    run_at_once(lambda _: [note(item) for _ in range(200)], range(8))
+
+    assert now_of(item).answers == {"sold_out": Count(1600, 1600)}
+
+
+def test_a_child_process_does_not_send_what_its_parent_counted():
+    item = make_item()
+    note(item)
+
+    child = os.fork()
+    if child == 0:
+        os._exit(len(demand._pending))
+    _pid, status = os.waitpid(child, 0)
+
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert now_of(item).claims == 1
 
 
 def test_a_minute_is_stored_once_it_is_over():
@@ -188,6 +223,7 @@ def test_a_lost_queue_server_takes_nothing_that_is_stored(queue_redis):
     demand.fold(LATER)
     queue_redis.delete(demand._key(demand._minute_of(NOON)))
     note(item, units=1)
+    demand.send()
 
     demand.fold(LATER)
 
