@@ -7,17 +7,21 @@ number it was made against, so that it cannot overwrite a third one.
 
 A level is compared with itself: the row's version also moves with every unit sold, so a
 sale would refuse all edits. A count is compared by the version, because a unit sold
-while somebody counted makes the count doubtful.
+while somebody counted makes the count doubtful; a version that moved with a level alone
+does not.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django import forms
 from django.db import transaction
 from django.http import QueryDict
+from django.utils.dateparse import parse_datetime
+from django.utils.timezone import is_naive
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -38,6 +42,7 @@ LABELS = {
     "safety_threshold": gettext_lazy("Safety threshold"),
     "low_stock_level": gettext_lazy("Low-stock level"),
 }
+CLOCKS_APART = timedelta(seconds=10)
 MOST_ROWS = 200
 LONGEST_KEY = 18  # digits that a key of the database can have
 
@@ -107,7 +112,7 @@ class RowForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         for name in self.touched:
-            if self._base(name) != base_of(self.row, name):
+            if self._is_stale(name):
                 self._note_conflict(name)
         if "on_hand" in self.touched:
             self._check_count(cleaned)
@@ -115,6 +120,27 @@ class RowForm(forms.Form):
 
     def typed(self, name: str) -> str:
         return str(self.data.get(self.add_prefix(name), "")).strip()
+
+    def _is_stale(self, name: str) -> bool:
+        """Whether somebody else has changed the figure since it was shown."""
+        if self._base(name) == base_of(self.row, name):
+            return False
+        shown = self.data.get(self.add_prefix(f"{name}_shown"))
+        if name != "on_hand" or shown != str(self.row.on_hand):
+            return True
+        return self._has_moved()
+
+    def _has_moved(self) -> bool:
+        """Whether units came or went since about when the page was made."""
+        try:
+            seen = parse_datetime(self.data.get("seen", ""))
+            if seen is None or is_naive(seen):
+                return True
+            since = seen - CLOCKS_APART
+        except (ValueError, OverflowError):
+            return True
+        moved = self.row.product.movements.exclude(on_hand_delta=0)
+        return moved.filter(created_at__gt=since).exists()
 
     def _base(self, name: str) -> str:
         """The number the merchant looked at: on the page, or in the question after."""

@@ -4,6 +4,7 @@ Quantities and levels are written by `catalog.stock` and `catalog.thresholds` al
 no page here saves a Stock row.
 """
 
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -111,7 +113,7 @@ class StockAdmin(ModelAdmin):  # type: ignore[misc]
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """The list; a POST with `_save` writes what was typed into it."""
-        saved = desk_edits.Saved()
+        saved, began = desk_edits.Saved(), timezone.now()
         if request.method == "POST" and not self.has_change_permission(request):
             raise PermissionDenied
         if request.method == "POST" and "_save" in request.POST:
@@ -124,7 +126,7 @@ class StockAdmin(ModelAdmin):  # type: ignore[misc]
             if view and view.query:
                 return redirect(desk_views.address(view))
         response = super().changelist_view(request, extra_context)
-        self._show(request, response, saved)
+        self._show(request, response, saved, began)
         return response  # type: ignore[no-any-return]
 
     def _opens_with(self, request: HttpRequest) -> Any:
@@ -133,7 +135,11 @@ class StockAdmin(ModelAdmin):  # type: ignore[misc]
         return saved_views.default_of(actor_of(request))
 
     def _show(
-        self, request: HttpRequest, response: Any, saved: desk_edits.Saved
+        self,
+        request: HttpRequest,
+        response: Any,
+        saved: desk_edits.Saved,
+        began: datetime,
     ) -> None:
         """Put the rows and the views into a list that is to be rendered."""
         context = getattr(response, "context_data", None) or {}
@@ -147,6 +153,7 @@ class StockAdmin(ModelAdmin):  # type: ignore[misc]
             "lines": lines(changelist.result_list, refused),
             "refused": refused,
             "conflicts": saved.conflicts,
+            "seen": request.POST.get("seen") if refused else began.isoformat(),
             **desk_views.tabs(request, changelist.kept),
         }
 

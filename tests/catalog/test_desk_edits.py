@@ -1,5 +1,8 @@
+from datetime import timedelta
+
 import pytest
 from django.http import QueryDict
+from django.utils import timezone
 
 from catalog import desk_edits, stock, thresholds
 from catalog.models import Stock, StockMovement, ThresholdChange
@@ -90,6 +93,41 @@ def test_count_conflicts_when_units_came_and_went_meanwhile():
     saved = desk_edits.save(data, actor=make_staff("owner"))
 
     assert [conflict.theirs for conflict in saved.conflicts] == ["10"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("seen_in", "conflicts"), [(timedelta(minutes=1), 0), (timedelta(minutes=-1), 1)]
+)
+def test_count_does_not_conflict_with_a_level_somebody_changed(seen_in, conflicts):
+    pot = make_product(on_hand=10)
+    data = typed((pot, {"on_hand": "9", "reason": "counted"}))
+    data["seen"] = (timezone.now() + seen_in).isoformat()
+    thresholds.change({pot.pk: thresholds.Levels(safety_threshold=7)})
+
+    saved = desk_edits.save(data, actor=make_staff("owner"))
+
+    assert len(saved.conflicts) == conflicts
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "seen",
+    [
+        "",
+        "x",
+        "2026-01-01T00:00:00",
+        "2026-13-01T00:00:00Z",
+        "0001-01-01T00:00:00Z",
+    ],
+)
+def test_count_is_asked_about_when_the_page_does_not_say_its_time(seen):
+    pot = make_product(on_hand=10)
+    data = typed((pot, {"on_hand": "9", "reason": "counted"}))
+    data["seen"] = seen
+    thresholds.change({pot.pk: thresholds.Levels(safety_threshold=7)})
+
+    assert desk_edits.save(data, actor=make_staff("owner")).conflicts
 
 
 @pytest.mark.django_db
