@@ -8,8 +8,8 @@ from playwright.sync_api import expect
 
 from sales import checkout, counters, flash, sync, waiting_list
 from sales.models import WaitingEntry
+from tests.browser.test_every_page import problems_here as problems
 from tests.browser.test_storefront import NO_SCRIPTS, buy_now
-from tests.browser.test_waiting_room import problems
 from tests.factories import make_loaded_item
 
 ORDER = re.compile("/orders/")
@@ -133,11 +133,11 @@ def test_its_pages_are_accessible_and_fit_the_window(visit, width, scheme):
         f"{item.sale.get_absolute_url()}{item.pk}/wait/",
     ):
         page.goto(url)
-        seen += problems(page)
+        seen += problems(page, page.url)
     join(page, "ann@shop.test")
     expect(page.get_by_text("You are number 1 in the line")).to_be_visible()
-    seen += problems(page)
+    seen += problems(page, page.url)
     page.goto("/orders/")
-    seen += problems(page)
+    seen += problems(page, page.url)
 
     assert seen == []
