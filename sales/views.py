@@ -21,7 +21,7 @@ from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
 from catalog import categories
 from catalog.http import HtmxRequest
 from catalog.models import Product
-from sales import checkout, display, flash, jobs, room_views, tags, visitors
+from sales import checkout, display, flash, jobs, offers, room_views, tags, visitors
 from sales.counters import ClaimRefused, NotLoaded, Unsure
 from sales.display import Shown
 from sales.forms import AddForm, ClaimForm, PollForm, RefusalForm, WindowForm
@@ -212,24 +212,16 @@ def _sales_context(sales: Iterable[FlashSale], now: datetime) -> dict[str, Any]:
     }
 
 
-def _live(item_ids: list[int]) -> dict[int, flash.Live]:
-    """Live numbers, or none while Redis does not answer: then nothing can be bought."""
-    if not item_ids:
-        return {}
-    try:
-        return flash.live(item_ids)
-    except (NotLoaded, Unsure):
-        return {}
-
-
 def _shown(items: list[FlashSaleItem], now: datetime) -> dict[int, Shown]:
     item_ids = [item.pk for item in items]
-    return display.shown_items(items, _live(item_ids), tags.read(item_ids), now=now)
+    return display.shown_items(
+        items, offers.live(item_ids), tags.read(item_ids), now=now
+    )
 
 
 def _shown_now(request: HtmxRequest, item_id: int, asked: dict[str, Any]) -> Shown:
     """An item from Redis alone; what Redis does not have, the page says itself."""
-    live = _live([item_id])
+    live = offers.live([item_id])
     if item_id in live:
         shown = room_views.seen_by(request, display.from_counters(live[item_id]))
     else:

@@ -1,4 +1,4 @@
-"""Nobody buys past a sale's waiting room: claims, holds again, changes, the switch."""
+"""Nobody buys past a sale's waiting room: claims, holds again, changes."""
 
 from uuid import uuid4
 
@@ -17,14 +17,12 @@ from sales import (
 )
 from sales.counters import ClaimRefused, NotLoaded
 from sales.models import FlashSale, Order
-from sales.orders import NotPossible
 from tests.factories import (
     make_item,
     make_loaded_item,
     make_product,
     make_roomy_item,
     make_sale,
-    make_user,
 )
 from tests.threads import run_at_once
 
@@ -157,7 +155,8 @@ def test_a_paused_sale_goes_on_with_its_room():
     flash.pause(item.sale_id)
     assert refusal(claim, item, "g:ann") == "paused"
 
-    with_commit(lambda: flash.resume(item.sale_id))
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        flash.resume(item.sale_id)
 
     assert refusal(claim, item, "g:ann") == "waiting_room"
 
@@ -397,67 +396,3 @@ def test_a_place_of_the_account_is_kept_and_the_guests_is_gone():
 
     assert look(item, "u:1").place == 1
     assert look(item, "g:ben").state == "outside"
-
-
-# -- The switch --------------------------------------------------------------------
-
-
-def with_commit(step):
-    """Run a step and what it leaves for the commit."""
-    with TestCase.captureOnCommitCallbacks(execute=True):
-        return step()
-
-
-def turn(item, is_on):
-    with_commit(lambda: waiting_room.turn(item.sale_id, is_on=is_on))
-
-
-def test_turned_off_everybody_may_buy_at_once():
-    item = make_roomy_item(units=1)
-    for buyer in ("g:ann", "g:ben"):
-        join(item, buyer)
-
-    turn(item, False)
-
-    assert look(item, "g:ben").state == "none"
-    assert claim(item, "g:ben")
-
-
-def test_turned_on_during_the_sale_it_keeps_people_out_at_once():
-    item = make_loaded_item(units=5)
-    claim(item, "g:early")
-
-    turn(item, True)
-
-    assert refusal(claim, item, "g:ann") == "waiting_room"
-    assert join(item, "g:ann").is_inside
-    assert claim(item, "g:ann")
-
-
-def test_turning_is_logged_with_its_actor_and_repeats_change_nothing():
-    item = make_loaded_item()
-    actor = make_user()
-
-    for _ in range(2):
-        with_commit(lambda: waiting_room.turn(item.sale_id, is_on=True, actor=actor))
-
-    notes = item.sale.transitions.filter(note="waiting room on")
-    assert [line.actor for line in notes] == [actor]
-    assert item.sale.history.first().has_waiting_room
-
-
-def test_a_crash_before_redis_was_told_is_made_good_by_the_tick():
-    item = make_loaded_item()
-    type(item.sale).objects.filter(pk=item.sale_id).update(has_waiting_room=True)
-
-    flash.advance()
-
-    assert refusal(claim, item, "g:ann") == "waiting_room"
-
-
-def test_a_sale_that_is_over_gets_no_room():
-    item = make_loaded_item()
-    flash.end(item.sale_id)
-
-    with pytest.raises(NotPossible):
-        waiting_room.turn(item.sale_id, is_on=True)
