@@ -7,8 +7,8 @@ from playwright.sync_api import expect
 
 from sales import waiting_room
 from sales.models import FlashSale
+from tests.browser.test_every_page import AXE
 from tests.browser.test_storefront import (
-    AXE,
     NO_SCRIPTS,
     PHONE,
     buy_now,
