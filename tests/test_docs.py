@@ -133,6 +133,17 @@ def test_readme_and_contributing_name_the_two_commands(command):
     assert command in read("CONTRIBUTING.md")
 
 
+def test_every_test_that_reliability_md_names_is_there():
+    text = read("docs/reliability.md")
+    modules = [*ROOT.glob("tests/faults/*.py"), *ROOT.glob("tests/sales/*.py")]
+    there = "".join(module.read_text(encoding="utf-8") for module in modules)
+    named = set(re.findall(r"`(test_\w+)`", text))
+    assert len(named) > 20
+    assert [name for name in sorted(named) if f"def {name}(" not in there] == []
+    for path in re.findall(r"`(tests/[\w/.]+)`", text):
+        assert (ROOT / path).exists()
+
+
 def test_links_between_pages_lead_somewhere():
     for document, target in links():
         path, _, anchor = target.partition("#")
