@@ -112,7 +112,9 @@ def order_held(page: Page) -> None:
 def flash_sale_change(page: Page) -> None:
     page.goto(live_sale_address(page))
     page.get_by_role("button", name="Buy now").first.click()
-    page.get_by_role("link", name="Keep it and go to your order").wait_for()
+    keep_it = page.get_by_role("link", name="Keep it and go to your order")
+    keep_it.scroll_into_view_if_needed()
+    page.mouse.wheel(0, 200)
 
 
 @shot(SHOP)
@@ -207,8 +209,11 @@ def stock_history(page: Page) -> None:
 @shot(DESK)
 def bulk_preview(page: Page) -> None:
     page.goto("/admin/catalog/stock/?status=low_stock")
-    page.get_by_role("button", name="Change levels of all").click()
-    page.get_by_label("Safety threshold").first.wait_for()
+    page.get_by_role("button", name="Change levels of everything").click()
+    page.get_by_label("Number").fill("4")
+    page.get_by_label("Reason").fill("Before the holidays")
+    page.get_by_role("button", name="Preview").click()
+    page.wait_for_load_state("networkidle")
 
 
 @shot(DESK)
@@ -222,7 +227,8 @@ def product_form(page: Page) -> None:
 def sale_form(page: Page) -> None:
     page.goto("/admin/sales/flashsale/")
     page.get_by_role("link", name="Twelve Twelve").first.click()
-    page.get_by_text("Add another Product").scroll_into_view_if_needed()
+    add = page.locator("a:visible", has_text="Add another Product").first
+    add.scroll_into_view_if_needed()
 
 
 @shot(DESK)
@@ -230,6 +236,14 @@ def preflight(page: Page) -> None:
     page.goto("/admin/sales/flashsale/")
     page.get_by_role("link", name="Twelve Twelve").first.click()
     page.get_by_text("Ready to open?").wait_for()
+
+
+@shot(DESK)
+def sale_scheduled(page: Page) -> None:
+    page.get_by_role("link", name="Schedule").first.click()
+    page.locator("#dialog button[type=submit]").click()
+    page.get_by_text("Scheduled").first.wait_for()
+    page.reload(wait_until="networkidle")
 
 
 @shot(DESK)
@@ -252,7 +266,8 @@ def desk_orders(page: Page) -> None:
 
 @shot(DESK)
 def desk_order(page: Page) -> None:
-    page.locator("th a[href*='/sales/order/']").first.click()
+    paid = page.locator("tr", has_text="Paid").filter(has_text="@")
+    paid.locator("th a").first.click()
     page.wait_for_load_state("networkidle")
 
 
@@ -277,7 +292,7 @@ def import_preview(page: Page) -> None:
 
 @shot(DESK)
 def api_tokens(page: Page) -> None:
-    go(page, "/admin/sales/apitoken/")
+    go(page, "/admin/sales/apitoken/add/")
 
 
 @shot(DESK)
@@ -311,12 +326,12 @@ def main() -> None:
             executable_path=chromium.find(), args=ARGUMENTS
         )
         take = Taker(browser, options.shop, only)
+        take.all_of(DESK, WIDE, who=MERCHANT)
         take.all_of(SHOP, WIDE)
         take.all_of(SHOP, PHONE, tail="-phone")
         take.all_of({"home": home, "flash-sale": flash_sale}, DARK, tail="-dark")
         take.all_of(ACCOUNT, WIDE, who=SHOPPER)
         take.all_of(ACCOUNT, PHONE, tail="-phone", who=SHOPPER)
-        take.all_of(DESK, WIDE, who=MERCHANT)
         browser.close()
     if take.missing:
         raise SystemExit("Not taken:\n" + "\n".join(take.missing))
