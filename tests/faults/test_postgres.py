@@ -3,6 +3,8 @@
 import shutil
 import subprocess
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from django.db import DatabaseError, close_old_connections, connections
@@ -23,14 +25,20 @@ CAREFUL = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
 
 
 @pytest.fixture
-def own_postgres(tmp_path):
-    """A PostgreSQL of the test's own, with our tables, in place of the shared one."""
-    server = Postgres(tmp_path / "postgres", {**POSTGRES_CONFIG, **CAREFUL})
-    server.start()
-    copy_tables(server)
-    with using(server):
-        yield server
-    server.kill()
+def own_postgres():
+    """A PostgreSQL of the test's own, with our tables, in place of the shared one.
+
+    Not under `tmp_path`: each run of pytest closes the directory above for others, also
+    for the account that PostgreSQL runs as while we are root.
+    """
+    with TemporaryDirectory(prefix="faults-") as directory:
+        config = {**POSTGRES_CONFIG, **CAREFUL}
+        server = Postgres(Path(directory) / "postgres", config)
+        server.start()
+        copy_tables(server)
+        with using(server):
+            yield server
+        server.kill()
 
 
 def copy_tables(server):
@@ -87,11 +95,11 @@ def test_postgresql_ends_and_starts_again(
 
 
 def test_an_older_copy_of_postgresql_catches_up(
-    own_sale_redis, own_postgres, all_is_well, tmp_path
+    own_sale_redis, own_postgres, all_is_well
 ):
     """The stream keeps all events of the sale, so nothing of it is lost."""
     item = make_sellable_item()
-    backup = tmp_path / "backup"
+    backup = own_postgres.directory.with_name("backup")
 
     with shopping(item, moves=False, pace=0.005) as log:
         log.wait_for(60)
