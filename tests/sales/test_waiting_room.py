@@ -185,6 +185,7 @@ def test_another_quantity_needs_the_room_and_the_old_one_is_kept():
     claim(item, "g:ann", order_id=old_id)
     change = {"order_id": uuid4(), "buyer": "g:ann", "quantity": 2}
     rooms.forget(item.sale_id)
+    events = counters.snapshot(item.pk).seq
 
     with pytest.raises(checkout.NotChanged) as refused:
         checkout.change_claim(item.pk, old_id, **change)
@@ -192,6 +193,7 @@ def test_another_quantity_needs_the_room_and_the_old_one_is_kept():
     assert refused.value.refusal.code == "waiting_room"
     assert refused.value.is_kept
     assert counters.find(item.pk, old_id).state == "held"
+    assert counters.snapshot(item.pk).seq == events  # not even for a moment
 
     join(item, "g:ann")
     assert checkout.change_claim(item.pk, old_id, **change).state == "held"
