@@ -26,7 +26,7 @@ run: .venv/.runtime ## Run Django's development server
 	@$(MANAGE) runserver $(PORT)
 
 worker: .venv/.runtime ## Run a worker for all queues
-	@$(MANAGE) rqworker flash default imports --with-scheduler
+	@$(MANAGE) rqworker default imports flash --with-scheduler
 
 cron: .venv/.runtime ## Run the schedule that feeds the workers
 	@$(MANAGE) rqcron sales.cron
