@@ -79,6 +79,7 @@ def problems_of(page, address):
 
 def problems_here(page, address):
     found = []
+    page.wait_for_load_state()  # without its style a page is as wide as its words
     width = page.evaluate("document.documentElement.scrollWidth")
     if width > page.viewport_size["width"]:
         found.append(f"{address} is {width} wide")
