@@ -12,13 +12,13 @@ another.
 
 # ruff: noqa: T201
 
-import argparse
 import os
 import statistics
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from bench import many_products
 
 DESK = "/admin/catalog/stock/"
 PAGES = {
@@ -47,36 +47,9 @@ PAGES = {
 PAGE_SIZE = 25
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", default="1000,10000,100000")
-    parser.add_argument("--rounds", type=int, default=20)
-    options = parser.parse_args()
-    sizes = sorted(int(size) for size in options.sizes.split(","))
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
-    os.environ.setdefault("SHOP_STAFF_TWO_FACTOR", "off")
-    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-        from shop import embedded
-
-        data_dir = Path(directory)
-        os.environ["DATA_DIR"] = directory
-        with embedded.servers(data_dir, report=lambda sentence: None) as env:
-            os.environ.update({**embedded.local_environment(data_dir), **env})
-            measure(sizes, options.rounds)
-
-
 def measure(sizes: list[int], rounds: int) -> None:
-    import django
-    from django.core.management import call_command
-
-    django.setup()
-    call_command("migrate", verbosity=0)
-    call_command("collectstatic", interactive=False, verbosity=0)
     from catalog import many
-    from catalog.models import Category
 
-    for number in range(20):
-        Category.objects.create(name=f"Shelf {number}", slug=f"shelf-{number}")
     client = merchant()
     load = os.getloadavg()[0]
     print(f"load average at the start: {load:.1f} on {os.cpu_count()} cores\n")
@@ -173,4 +146,4 @@ def processor_time(connection: Any) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    many_products.run(measure, about=__doc__, rounds=20)
