@@ -1,5 +1,3 @@
-from uuid import uuid4
-
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -79,7 +77,7 @@ def test_order_is_that_of_the_figure():
     assert names(falling) == ["Many", "Some", "Few"]
 
 
-@pytest.mark.parametrize("cursor", ["x", "W10", str(uuid4())])
+@pytest.mark.parametrize("cursor", ["x", "W10", "0b5d4b00-0000-4000-8000-000000000000"])
 def test_cursor_of_another_list_shows_the_first_page(cursor):
     make_product("Clay pot")
 
