@@ -40,9 +40,10 @@ def room(request: HtmxRequest, slug: str) -> HttpResponse:
     asked = RoomForm(request.POST or request.GET)
     known = asked.cleaned_data if asked.is_valid() else {}
     who = visitors.buyer(request) or visitors.new_guest()
+    wants = known.get("wants", "") if request.method == "POST" else ""
     if request.method == "POST" and not _may_join(request):
         return _too_many(request, slug)
-    context = _context(request, slug, who, wants=known.get("wants", ""))
+    context = _context(request, slug, who, wants=wants)
     response: HttpResponse
     if request.htmx:
         response = _fragment(request, context, was=known.get("state", ""))

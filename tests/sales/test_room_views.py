@@ -76,6 +76,19 @@ def test_looking_at_the_page_joins_nobody(client, room_server):
     assert not room_server.keys("room:*")
 
 
+@pytest.mark.parametrize("wants", ["join", "leave"])
+def test_only_a_post_takes_a_place_or_gives_it_up(client, room_server, wants):
+    item = make_roomy_item(units=1)
+    page(client, item)
+    if wants == "leave":
+        join(client, item)
+    before = room_server.keys("room:*")
+
+    client.get(room_url(item), {"wants": wants}, headers=HTMX)
+
+    assert sorted(room_server.keys("room:*")) == sorted(before)
+
+
 def test_a_sale_without_a_room_shows_none(client):
     item = make_loaded_item()
 
