@@ -29,15 +29,16 @@ VISIT = Path(__file__).parent / "lua" / "waiting_room" / "visit.lua"
 NEVER = datetime.fromtimestamp(0, UTC)
 
 # A place that the new id has already stays as it is; the old one is gone either way.
+# It goes last: a key that is empty for a moment would be kept for ever afterwards.
 HAND_OVER = """
 local place, at, has_place
 for n = 1, 3 do
   local found = redis.call("ZSCORE", KEYS[n], ARGV[1])
   if found then place, at = found, n end
-  redis.call("ZREM", KEYS[n], ARGV[1])
   has_place = has_place or redis.call("ZSCORE", KEYS[n], ARGV[2])
 end
 if place and not has_place then redis.call("ZADD", KEYS[at], place, ARGV[2]) end
+for n = 1, 3 do redis.call("ZREM", KEYS[n], ARGV[1]) end
 """
 
 _text = VISIT.read_text(encoding="utf-8")

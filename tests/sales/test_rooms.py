@@ -245,6 +245,18 @@ def test_the_estimate_follows_the_admissions_of_the_last_minutes(server):
     assert timedelta(seconds=59) < visit.estimate < timedelta(seconds=65)
 
 
+def test_a_claim_before_anybody_went_in_starts_no_estimate():
+    """Those who go in first found room; nobody has had to make it."""
+    for number in range(5):
+        join_early(f"g:{number}")
+
+    rooms.is_inside(SALE, "g:0")
+    visits = [look(f"g:{number}", allowance=3) for number in range(5)]
+
+    waiting = [visit for visit in visits if visit.state == "waiting"]
+    assert [visit.estimate for visit in waiting] == [None, None]
+
+
 def test_old_admissions_count_no_more(server):
     for name in ("g:ann", "g:ben", "g:cem"):
         join(name, allowance=1)
@@ -291,6 +303,18 @@ def test_every_key_goes_away_after_the_sale(server):
     latest = (CLOSES + rooms.KEPT - datetime.now(UTC)).total_seconds()
     for key in sorted(server.keys()):
         assert latest - 10 < server.ttl(key) <= latest + 1
+
+
+def test_a_place_that_is_handed_over_goes_away_after_the_sale(server):
+    join("g:ann", allowance=1)
+    join("g:ben", allowance=1)
+
+    for number, name in enumerate(("g:ann", "g:ben"), start=1):
+        rooms.hand_over(SALE, name, f"u:{number}")
+
+    ends = {key: server.ttl(key) for key in sorted(server.keys())}
+    assert set(ends) == {WAITING, INSIDE, META}
+    assert min(ends.values()) > 0
 
 
 def test_a_room_can_be_forgotten(server):

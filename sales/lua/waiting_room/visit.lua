@@ -52,7 +52,8 @@ for n = 1, #heads, 2 do
   end
 end
 
--- How fast people go in: admissions since the room was full for the first time.
+-- How fast people go in: admissions since the room was full for the first time. Who
+-- asks without an allowance cannot know whether it is.
 local minute, this, before = math.floor(now / MINUTE), meta.this or 0, meta.before or 0
 if meta.minute ~= minute then
   before, this = meta.minute == minute - 1 and this or 0, 0
@@ -60,8 +61,8 @@ end
 if meta.filled_at and #heads > 0 then
   this = this + #heads / 2
   redis.call("HSET", KEYS[4], "minute", minute, "this", this, "before", before)
-elseif not meta.filled_at and now >= opens_at and free <= #heads / 2
-  and redis.call("ZCARD", KEYS[1]) > 0 then
+elseif not meta.filled_at and now >= opens_at and allowance > 0
+  and free <= #heads / 2 and redis.call("ZCARD", KEYS[1]) > 0 then
   meta.filled_at = now
   redis.call("HSET", KEYS[4], "filled_at", now)
 end
