@@ -1,11 +1,12 @@
 """An unpaid order given back, held again, or changed into another quantity."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from sales import counters, flash, orders
+from sales import counters, demand, flash, orders
 from sales.checkout import finding
 from sales.counters import ClaimRefused, Code, StepRefused
 from sales.models import FlashSaleItem, Order, OrderState
@@ -13,6 +14,9 @@ from sales.orders import NotPossible
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+
+
+LINE_FIRST = "line_first"  # why a quantity stays as it is; no answer to a claim
 
 
 def cancel(order_id: UUID, *, actor: "User | None" = None) -> None:
@@ -41,16 +45,24 @@ def cancel(order_id: UUID, *, actor: "User | None" = None) -> None:
 def claim_again(order_id: UUID) -> counters.Admitted:
     """Hold the units of an expired or cancelled flash order once more.
 
-    Raises ClaimRefused with its code, NotPossible for a refunded order.
+    What was answered is counted, as for a claim. Raises ClaimRefused with its code,
+    NotPossible for a refunded order.
     """
     item, claim_id = _claim_of(order_id)
+    stored = counters.find(item.pk, claim_id)
+    if stored is None:
+        raise NotPossible(_("This order cannot be held again."))
+    ask = partial(_hold_again_from_room, item, claim_id, stored.buyer)
+    return flash.counted(item.pk, ask, units=stored.quantity)
+
+
+def _hold_again_from_room(
+    item: FlashSaleItem, claim_id: UUID, buyer: str
+) -> counters.Admitted:
     try:
         return _hold_again(item, claim_id)
     except ClaimRefused as refusal:
-        stored = counters.find(item.pk, claim_id)
-        if refusal.code != flash.OUTSIDE or stored is None:
-            raise
-        if not flash.may_enter(item.pk, stored.buyer):
+        if refusal.code != flash.OUTSIDE or not flash.may_enter(item.pk, buyer):
             raise
     return _hold_again(item, claim_id, inside=True)
 
@@ -119,9 +131,12 @@ def _refuse_hopeless(item_id: int, old_id: UUID, buyer: str, quantity: int) -> N
     elif quantity > live.limit:
         refusal = ClaimRefused("limit_reached", live.limit - old.quantity)
     elif quantity > most:
-        code = "line_first" if live.waiting and not most else "sold_out"
+        code = LINE_FIRST if live.waiting and not most else "sold_out"
         refusal = ClaimRefused(code, most)
     elif live.has_room and not flash.may_enter(item_id, buyer):
         refusal = ClaimRefused(flash.OUTSIDE)
     if refusal is not None:
+        # A claim would be told that all are held while the line goes first.
+        told = "all_held" if refusal.code == LINE_FIRST else refusal.code
+        demand.note(item_id, told, units=quantity)
         raise NotChanged(refusal, is_kept=True)

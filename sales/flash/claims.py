@@ -1,6 +1,6 @@
 """What shoppers do with a live sale: take units of it, and see what is left."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -52,13 +52,19 @@ def claim(item_id: int, *, order_id: UUID, buyer: str, quantity: int) -> Admitte
     Redis is lost or not verified (start recovery), Unsure when the answer was lost (ask
     again with the same order id). What was answered is counted.
     """
+    ask = partial(_noted_claim, item_id, order_id, buyer, quantity)
+    return counted(item_id, ask, units=quantity)
+
+
+def counted(item_id: int, ask: Callable[[], Admitted], *, units: int) -> Admitted:
+    """What a claim is answered, counted as demand: admitted or why not, no repeats."""
     try:
-        admitted = _noted_claim(item_id, order_id, buyer, quantity)
+        admitted = ask()
     except (ClaimRefused, NotLoaded, Unsure) as error:
-        demand.note(item_id, _word(error), units=quantity)
+        demand.note(item_id, _word(error), units=units)
         raise
     if not admitted.replayed:
-        demand.note(item_id, ClaimAnswer.ADMITTED, units=quantity)
+        demand.note(item_id, ClaimAnswer.ADMITTED, units=units)
     return admitted
 
 

@@ -8,7 +8,7 @@ import redis
 from django.conf import settings
 from django.utils import timezone
 
-from sales import counters, demand, flash
+from sales import checkout, counters, demand, flash
 from sales.counters import ClaimRefused, NotLoaded
 from sales.demand import Count
 from sales.models import ClaimAnswer, ClaimCount
@@ -69,6 +69,45 @@ def test_each_answer_to_a_claim_is_counted():
     }
     assert (found.claims, found.admitted, found.refused) == (3, 1, 2)
     assert (found.unmet, found.over_limit) == (2, 1)
+
+
+def test_holding_again_is_counted_like_a_claim():
+    item = make_loaded_item(product=make_product(on_hand=2), units=2)
+    order_id = uuid4()
+    claim(item, 2, order_id=order_id)
+    checkout.cancel(order_id)
+
+    checkout.claim_again(order_id)
+    checkout.claim_again(order_id)  # holds already
+    checkout.cancel(order_id)
+    claim(item, 1, buyer="g:2")
+    with pytest.raises(ClaimRefused):
+        checkout.claim_again(order_id)
+
+    assert now_of(item, timezone.now()).answers == {
+        "admitted": Count(3, 5),
+        "all_held": Count(1, 2),
+    }
+
+
+def test_another_quantity_that_cannot_be_had_is_counted():
+    item = make_loaded_item(product=make_product(on_hand=3), units=3, limit=3)
+    old_id = uuid4()
+    claim(item, order_id=old_id)
+    claim(item, 1, buyer="g:2")
+    counters.keep_for_line(item.pk, epoch=1, units=2)
+
+    for quantity in (4, 2):
+        with pytest.raises(checkout.NotChanged):
+            checkout.change_claim(
+                item.pk, old_id, order_id=uuid4(), buyer="g:1", quantity=quantity
+            )
+
+    assert now_of(item, timezone.now()).answers == {
+        "admitted": Count(2, 2),
+        "limit_reached": Count(1, 4),
+        "all_held": Count(1, 2),
+    }
 
 
 def test_a_repeat_is_no_new_wish():
