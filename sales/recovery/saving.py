@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
 from sales import counters, flash, sync
@@ -135,8 +136,9 @@ def _from_payments(item: FlashSaleItem) -> int:
     for payment in _telling(item).select_related("order").order_by("created_at", "pk"):
         payments.setdefault(payment.order.claim_id, []).append(payment)  # type: ignore[arg-type]
     entries: list[Entry] = []
+    again = _held_again(item)
     for claim_id, claimed in sync.claims_of(item, payments).items():
-        for kind in _proven(claimed, payments[claim_id]):
+        for kind in _proven(claimed, payments[claim_id], again.get(claim_id)):
             entries.append(
                 _entry(
                     item,
@@ -161,8 +163,25 @@ def _telling(item: FlashSaleItem) -> QuerySet[Payment]:
     return rows.filter(is_open | is_refunded, order__claim_id__isnull=False)
 
 
-def _proven(claimed: Claimed, payments: Sequence[Payment]) -> list[str]:
-    """The steps that a claim's payments, oldest first, show it has taken."""
+def _held_again(item: FlashSaleItem) -> dict[UUID, datetime]:
+    """When held claims whose payment was declined were last claimed again."""
+    declined = Payment.objects.filter(
+        order__flash_item=item,
+        order__state=OrderState.HELD,
+        state=PaymentState.DECLINED,
+    )
+    events = item.events.filter(kind="reclaim", is_poison=False)
+    events = events.filter(order_id__in=declined.values("order__claim_id"))
+    return dict(events.order_by().values_list("order_id").annotate(Max("at")))
+
+
+def _proven(
+    claimed: Claimed, payments: Sequence[Payment], again: datetime | None
+) -> list[str]:
+    """The steps that a claim's payments, oldest first, show it has taken.
+
+    `again` is when it was claimed again: what was declined before that is over.
+    """
     by_state = {payment.state: payment for payment in payments}
     paid, declined = (
         by_state.get(PaymentState.PAID),
@@ -176,9 +195,8 @@ def _proven(claimed: Claimed, payments: Sequence[Payment]) -> list[str]:
     if PaymentState.PENDING in by_state:
         return begin
     if declined:
-        held_since = claimed.expires_at - flash.hold_milliseconds()
-        held_again = sync.milliseconds(declined.created_at) < held_since
-        return [] if begin and held_again else [*begin, "release"]
+        is_over = again is not None and declined.created_at < again
+        return [] if begin and is_over else [*begin, "release"]
     return []
 
 

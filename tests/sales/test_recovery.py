@@ -426,6 +426,18 @@ class TestPayments:
         recovery.open_fence()
         assert state_of(order_id) == "held"
 
+    @pytest.mark.parametrize("hold_ms", [60_000, 3_600_000])
+    def test_a_decline_ends_a_claim_however_long_it_was_held(self, sale_redis, hold_ms):
+        """Offers of the waiting list hold for another time than ordinary claims."""
+        item = make_loaded_item()
+        offer = counters.Claim(uuid4(), "g:alice", 1)
+        counters.claim_many(item.pk, epoch=1, claims=[offer], offer_ms=hold_ms)
+        sync.drain(item.pk)
+        pay(offer.order_id, "declined")
+        lose(sale_redis)
+        recovery.open_fence()
+        assert state_of(offer.order_id) == "cancelled"
+
     def test_a_second_payment_decides_after_a_first_was_declined(self, sale_redis):
         item = make_loaded_item()
         order_id = claim(item)
