@@ -34,11 +34,10 @@ def hand_out(item_id: int, *, limit: int = BATCH) -> int:
     """
     item = FlashSaleItem.objects.get(pk=item_id)
     entries = list(WaitingEntry.objects.in_line().filter(item=item)[:limit])
-    made = _record(entries)
+    made, entries = _record(entries)
     s = counters.snapshot(item_id)
     if not s.free or not _admits(s):
         return made
-    entries = [entry for entry in entries if entry.is_waiting]
     claims = _shares(entries, s.free)
     if not claims:
         return made
@@ -49,7 +48,7 @@ def hand_out(item_id: int, *, limit: int = BATCH) -> int:
     for entry, answer in zip(asked, answers, strict=True):
         _hear(entry, answer)
     sync.drain(item_id, budget=timedelta(seconds=1))
-    return made + _record(asked)
+    return made + _record(asked)[0]
 
 
 def offer_milliseconds() -> int:
@@ -103,24 +102,26 @@ def _close(entry: WaitingEntry, reason: str) -> None:
         logger.info("entry %s is closed: %s", row.order_id, reason)
 
 
-def _record(entries: Sequence[WaitingEntry]) -> int:
-    """Tell those of the entries whose claim is an order now; return how many.
+def _record(entries: Sequence[WaitingEntry]) -> tuple[int, list[WaitingEntry]]:
+    """Tell those of the entries whose claim is an order now; how many, and the others.
 
     Their rows are locked and looked at again, so that each is told once. A claim of
     somebody who has left meanwhile is given back.
     """
     if not entries:
-        return 0
+        return 0, []
     rows = Order.objects.filter(
         flash_item=entries[0].item_id, claim_id__in=[e.order_id for e in entries]
     )
     orders = {(order.claim_id, order.buyer): order for order in rows}
-    made = 0
+    made, others = 0, []
     for entry in entries:
         order = orders.get((entry.order_id, entry.buyer))
         if order is not None:
             made += _recorded(entry, order)
-    return made
+        else:
+            others.append(entry)
+    return made, others
 
 
 def _recorded(entry: WaitingEntry, order: Order) -> bool:

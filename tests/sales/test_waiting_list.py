@@ -596,6 +596,23 @@ class TestAfterAFault:
 
         assert states(first, second) == ["waiting", "offered"]
 
+    def test_what_comes_back_later_passes_a_bad_entry(self, sale_redis, monkeypatch):
+        item, held = make_full_item(units=2)
+        first, second = join(item), join(item)
+        line_up = mails.line_up
+
+        def fails_for_the_first(kind, orders):
+            if orders and orders[0].pk == first.order_id:
+                raise RuntimeError("as when a row is damaged")
+            line_up(kind, orders)
+
+        monkeypatch.setattr(mails, "line_up", fails_for_the_first)
+        for order_id in held:
+            checkout.cancel(order_id)
+            tick()
+
+        assert states(first, second) == ["waiting", "offered"]
+
     def test_the_job_that_drains_serves_the_lines(self, sale_redis):
         item, (held,) = make_full_item()
         entry = join(item)
