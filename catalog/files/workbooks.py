@@ -5,9 +5,11 @@ point, a date is written year first.
 """
 
 import io
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import IO, Any
+from xml.etree.ElementTree import ParseError
 from zipfile import BadZipFile, ZipFile
 
 from django.utils.translation import gettext as _
@@ -16,8 +18,26 @@ from openpyxl.utils.exceptions import InvalidFileException
 
 XLSX = "XLSX"
 MARK = b"PK\x03\x04"
-MAX_UNPACKED = 1024 * 1024 * 1024
+MAX_UNPACKED = 256 * 1024 * 1024
+MAX_GROWTH = 100  # times its size, which no sheet of products comes near
+SMALL = 1024 * 1024  # unpacked bytes that are no burden, whatever they grew from
 MAX_ROWS = 1_048_576  # what a sheet can have
+MAX_CELLS = 10_000_000
+# What a damaged or odd workbook makes the libraries raise.
+DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    BadZipFile,
+    EOFError,
+    InvalidFileException,
+    LookupError,
+    NotImplementedError,
+    ParseError,
+    RuntimeError,  # it is encrypted
+    TypeError,
+    ValueError,
+    zlib.error,
+)
 
 
 class UnreadableWorkbook(Exception):
@@ -34,20 +54,18 @@ def rows(data: bytes) -> Iterator[tuple[int, list[str]]]:
         book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
         sheet = book.worksheets[0]
         sheet.reset_dimensions()  # some programs write wrong ones
+        cells = 0
         for number, row in enumerate(sheet.iter_rows(values_only=True), 1):
+            cells += len(row)
+            if number > MAX_ROWS or cells > MAX_CELLS:
+                raise _too_large()
             texts = [text(value) for value in row]
             while texts and not texts[-1]:
                 texts.pop()
             if texts:
                 yield number, texts
         book.close()
-    except (
-        BadZipFile,
-        InvalidFileException,
-        KeyError,
-        IndexError,
-        ValueError,
-    ) as error:
+    except DAMAGE as error:
         raise UnreadableWorkbook(
             _(
                 "The workbook cannot be read; it may be damaged. Save it again as "
@@ -58,10 +76,15 @@ def rows(data: bytes) -> Iterator[tuple[int, list[str]]]:
 
 def _refuse_what_grows(data: bytes) -> None:
     with ZipFile(io.BytesIO(data)) as packed:
-        if sum(part.file_size for part in packed.infolist()) > MAX_UNPACKED:
-            raise UnreadableWorkbook(
-                _("The workbook is too large. Split it into smaller files.")
-            )
+        unpacked = sum(part.file_size for part in packed.infolist())
+    if unpacked > min(MAX_UNPACKED, max(SMALL, MAX_GROWTH * len(data))):
+        raise _too_large()
+
+
+def _too_large() -> UnreadableWorkbook:
+    return UnreadableWorkbook(
+        _("The workbook is too large. Split it into smaller files.")
+    )
 
 
 def text(value: Any) -> str:

@@ -93,6 +93,62 @@ def test_a_workbook_that_unpacks_to_too_much_is_not_opened(monkeypatch):
         read(file)
 
 
+def with_sheet(xml):
+    """A workbook whose only sheet is this text, as a file."""
+    file = BytesIO()
+    with ZipFile(book_of(HEADER)) as book, ZipFile(file, "w", ZIP_DEFLATED) as packed:
+        for part in book.namelist():
+            is_sheet = part == "xl/worksheets/sheet1.xml"
+            packed.writestr(part, xml if is_sheet else book.read(part))
+    file.seek(0)
+    return file
+
+
+def sheet_of(rows):
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    return f'<worksheet xmlns="{main}"><sheetData>{rows}</sheetData></worksheet>'
+
+
+def test_a_small_file_that_grows_a_thousand_times_is_not_opened():
+    with pytest.raises(UnusableFile, match="too large"):
+        read(with_sheet(sheet_of(" " * 5_000_000)))
+
+
+def test_rows_beyond_the_end_of_a_sheet_are_not_counted_up_to():
+    cell = '<c r="A{0}"><v>1</v></c>'
+    far = 2_000_000_000
+    rows = f'<row r="1">{cell.format(1)}</row><row r="{far}">{cell.format(far)}</row>'
+
+    with pytest.raises(UnusableFile, match="too large"):
+        read(with_sheet(sheet_of(rows)))
+
+
+def test_wide_rows_may_not_fill_the_memory(monkeypatch):
+    monkeypatch.setattr(workbooks, "MAX_CELLS", 40_000)
+    rows = "".join(f'<row r="{n}"><c r="XFD{n}"/></row>' for n in (1, 2, 3))
+
+    with pytest.raises(UnusableFile, match="too large"):
+        read(with_sheet(sheet_of(rows)))
+
+
+@pytest.mark.parametrize(
+    "xml", ["<worksheet", sheet_of('<row r="x"/>'), "not a sheet", ""]
+)
+def test_a_workbook_with_broken_parts_is_said(xml):
+    with pytest.raises(UnusableFile, match="may be damaged"):
+        read(with_sheet(xml))
+
+
+@pytest.mark.parametrize("place", [300, 600, 1000, 2000, 4000])
+def test_a_workbook_with_damaged_bytes_is_said(place):
+    rows = [[f"{n * 7919 % 10007}" for n in range(40)] for _ in range(60)]
+    data = bytearray(book_of(HEADER, *rows).getvalue())
+    data[place : place + 40] = bytes(range(40))
+
+    with pytest.raises(UnusableFile, match="may be damaged"):
+        read(BytesIO(bytes(data)))
+
+
 @pytest.mark.django_db
 def test_products_come_from_a_workbook():
     imports.load(book_of(HEADER, ["00123", "Clay pot", 9.99, 5]), name="goods.xlsx")
