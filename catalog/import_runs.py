@@ -34,6 +34,10 @@ MOST_TRIES = 3
 KEEP = timedelta(days=7)
 
 
+class Overtaken(Exception):
+    """Somebody else has ended the run, and people were told of that end."""
+
+
 def begin(content: bytes, *, name: str, actor: "User") -> ImportRun:
     """Keep a file for a worker to look at; nothing is imported before `confirm`."""
     packed = zlib.compress(content, 1)
@@ -115,7 +119,10 @@ def _carry_out(run: ImportRun) -> None:
                     actor=run.actor,
                     progress=told,
                 )
-                _end(run, State.DONE, result.plan)
+                if not _end(run, State.DONE, result.plan):
+                    raise Overtaken(run.pk)
+        except Overtaken:
+            logger.warning("import %s was given up meanwhile: nothing done", run.pk)
         except ImportRefused as refusal:
             _end(run, State.REFUSED, refusal.plan)
         except PlanIsStale as stale:
@@ -146,19 +153,21 @@ def _move(
     *,
     note: str = "",
     **fields: Any,
-) -> None:
+) -> bool:
+    """Bring the run further; False if somebody else has."""
     if plan is not None:
         fields |= {"report": plan.report(most=SHOWN), "mark": plan.mark}
-    _still(run).update(
+    changed: int = _still(run).update(
         state=state, percent=100, note=note[:500], beat_at=None, tries=0, **fields
     )
+    return changed == 1
 
 
 def _end(
     run: ImportRun, state: str, plan: Plan | None = None, *, note: str = ""
-) -> None:
-    """The run is over; its file is not needed any more."""
-    _move(run, state, plan, note=note, content=b"", finished_at=timezone.now())
+) -> bool:
+    """The run is over; its file is not needed any more. False if it was before."""
+    return _move(run, state, plan, note=note, content=b"", finished_at=timezone.now())
 
 
 class _Told:

@@ -1,10 +1,12 @@
 """Imports of long files: by a worker, once, with its progress for people to see."""
 
+from contextlib import ExitStack
 from datetime import timedelta
 from io import BytesIO
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 
@@ -12,7 +14,7 @@ from catalog import import_runs, import_views, imports, stock
 from catalog.models import ImportRun, Product, StockMovement
 from catalog.thresholds import store
 from tests.factories import make_product, make_staff, make_user
-from tests.threads import run_at_once
+from tests.threads import in_background, run_at_once, wait_for_blocked
 
 pytestmark = pytest.mark.django_db
 
@@ -142,6 +144,24 @@ def test_two_workers_with_the_same_run_import_it_once():
 
     assert again(run).state == "done"
     assert pot.movements.filter(kind="import").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_given_up_under_its_worker_imports_nothing():
+    store()
+    pot = make_product("Pot", sku="POT", on_hand=1)
+    run = make_run(b"sku,on_hand\nPOT,5\n", state="waiting")
+    late = ImportRun.objects.get(pk=run.pk)
+    late.tries = import_runs.MOST_TRIES + 1
+
+    with ExitStack() as afterwards, transaction.atomic():
+        stock.lock([pot.pk])
+        afterwards.enter_context(in_background(lambda: import_runs._work_on(run)))
+        wait_for_blocked(1)
+        run_at_once(import_runs._work_on, [late])
+
+    assert ImportRun.objects.get(pk=run.pk).state == "failed"
+    assert pot.movements.filter(kind="import").count() == 0
 
 
 @pytest.mark.django_db(transaction=True)
