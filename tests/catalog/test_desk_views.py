@@ -78,6 +78,18 @@ def test_desk_opens_with_the_default_view_and_all_products_stay_in_reach(desk, e
     assert len(every.context["lines"]) == 2
 
 
+def test_filters_taken_away_do_not_open_the_default_view(desk, editor):
+    view = saved_views.save(editor, "Low", "status=low_stock")
+    saved_views.open_with(editor, view)
+
+    page = desk.get(f"{DESK}?status=low_stock&view={view.pk}").content.decode()
+    form = page[page.index("desk-filters") :]
+    form = form[: form.index("</form>")]
+
+    assert '<input type="hidden" name="view" value="all">' in form
+    assert desk.get(f"{DESK}?view=all").status_code == 200
+
+
 def test_default_of_one_is_not_the_default_of_another(desk, editor):
     view = saved_views.save(editor, "Low", "level=low", is_shared=True)
     other = make_staff("stock editor")
