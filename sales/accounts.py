@@ -2,6 +2,7 @@
 
 from allauth.account.adapter import get_adapter
 from allauth.account.models import EmailAddress
+from allauth.mfa.base.internal.flows import check_rate_limit
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP
 from allauth.mfa.utils import is_mfa_enabled
@@ -65,5 +66,15 @@ def sign_in(request: HttpRequest, email: str, password: str, *, code: str) -> Us
 
 
 def _fits(user: User, code: str) -> bool:
+    """Whether it is the code of now. Raises TooManyTries: six digits can be guessed."""
     row = Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).first()
-    return bool(row and code and TOTP(row).validate_code(code))
+    if row is None or not code:
+        return False
+    try:
+        forgive = check_rate_limit(user)
+    except ValidationError as error:
+        raise TooManyTries from error
+    fits: bool = TOTP(row).validate_code(code)
+    if fits:
+        forgive()
+    return fits

@@ -151,6 +151,18 @@ def test_an_account_with_a_second_factor_needs_its_code():
     assert code(used) == (401, "code_needed")
 
 
+def test_codes_of_the_second_factor_cannot_be_guessed_for_long():
+    Api().post("/users", CREDENTIALS)
+    totp.TOTP.activate(User.objects.get(), totp.generate_totp_secret())
+    wrong = CREDENTIALS | {"code": "x"}
+
+    assert code(Api().post("/tokens", CREDENTIALS)) == (401, "code_needed")
+    refused = [code(Api().post("/tokens", wrong)) for _ in range(6)]
+
+    assert refused[0] == (401, "code_needed")
+    assert refused[-1] == (429, "too_many_requests")
+
+
 def test_a_token_can_be_narrowed_to_some_permissions():
     user = make_user(EMAIL, permissions=["catalog.view_stock", "catalog.change_stock"])
     user.set_password(PASSWORD)
