@@ -10,6 +10,7 @@ from django.db.models import Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from catalog.files import cells
 from sales import demand
 from sales.demand import Demand
 from sales.models import (
@@ -141,11 +142,11 @@ class SaleReport:
 
 
 def lines(report: SaleReport) -> Iterator[list[str]]:
-    """The report as rows of text: a header, then a row per product."""
+    """The report as rows of text, none of them a formula: a header, then products."""
     yield list(COLUMNS)
     for item in report.items:
         found = {
-            "sku": item.item.product.sku,
+            "sku": cells.guarded(item.item.product.sku),
             "units": item.item.units,
             "sold_out_at": item.sold_out_at and item.sold_out_at.isoformat(),
         }

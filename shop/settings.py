@@ -391,6 +391,8 @@ LOGGING = {
 # Old versions are for reading: putting one back would go past the services.
 SIMPLE_HISTORY_REVERT_DISABLED = True
 IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT = True
+# Else one name with a sign that workbooks cannot hold would keep all from going out.
+IMPORT_EXPORT_ESCAPE_ILLEGAL_CHARS_ON_EXPORT = True
 
 
 def menu(title: Any, icon: str, page: str) -> dict[str, Any]:

@@ -2,14 +2,18 @@ import json
 import re
 from datetime import timedelta
 from decimal import Decimal
+from io import BytesIO
 from uuid import uuid4
 
 import pytest
+from django.contrib.admin import site
 from django.urls import reverse
 from django.utils import timezone
+from openpyxl import load_workbook
 
 from catalog import alerts
 from sales import audit, checkout, counters, desk, flash, jobs, orders, sync
+from sales.admin.orders import OrderAdmin
 from sales.models import FlashSale, ItemState, Order, SaleState
 from tests.factories import (
     make_item,
@@ -695,6 +699,21 @@ def test_orders_export(admin_client):
     text = response.content.decode()
     assert str(order.pk) in text
     assert ",=cmd" not in text
+
+
+def test_a_name_with_odd_signs_does_not_keep_the_orders_in(admin_client):
+    make_order()
+    Order.objects.update(full_name="Sam\x0bShopper")
+    names = [
+        kind().get_title() for kind in OrderAdmin(Order, site).get_export_formats()
+    ]
+
+    response = admin_client.post(
+        "/admin/sales/order/export/", {"format": str(names.index("xlsx"))}
+    )
+
+    rows = load_workbook(BytesIO(response.content)).active.values
+    assert "Shopper" in " ".join(map(str, list(rows)[1]))
 
 
 # -- Who may what -----------------------------------------------------------------

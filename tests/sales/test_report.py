@@ -119,6 +119,14 @@ def test_lines_have_a_header_and_a_row_per_product(sale_redis):
     assert dict(zip(header, row, strict=True))["sku"] == "POT"
 
 
+def test_no_sku_is_a_formula_in_a_line(sale_redis):
+    item = make_loaded_item(product=make_product(sku="=1+1"), units=5)
+
+    header, row = report.lines(report.of_sale(item.sale))
+
+    assert dict(zip(header, row, strict=True))["sku"] == "'=1+1"
+
+
 def test_report_says_what_was_refused(sale_redis):
     item = make_loaded_item(product=make_product(on_hand=3), units=3, limit=2)
     claim(item, quantity=2)
