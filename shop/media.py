@@ -1,4 +1,4 @@
-"""Uploaded pictures, served by the shop itself where no web server does."""
+"""Uploaded pictures, served by the shop itself unless the proxy before it does."""
 
 from csp.constants import NONE, UNSAFE_INLINE
 from csp.decorators import csp_replace

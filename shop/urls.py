@@ -1,6 +1,5 @@
 """Mounts the shop, the dashboard, the API, health and metrics."""
 
-from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
@@ -21,6 +20,5 @@ urlpatterns = [
     path("i18n/", include("django.conf.urls.i18n")),
     path("", include("catalog.urls")),
     path("", include("sales.urls")),
+    path("media/<path:path>", media),
 ]
-if settings.LOCAL or settings.DEMO:
-    urlpatterns += [path("media/<path:path>", media)]

@@ -6,8 +6,6 @@ from django.test import Client
 from django.urls import path
 from django.views import defaults
 
-from shop.media import media
-
 pytestmark = pytest.mark.django_db
 
 
@@ -15,7 +13,7 @@ def fail(request):
     raise ZeroDivisionError
 
 
-urlpatterns = [path("fail/", fail), path("media/<path:path>", media)]
+urlpatterns = [path("fail/", fail)]
 
 
 @pytest.mark.urls(__name__)
@@ -63,7 +61,6 @@ def test_policy_allows_nothing_inline(client):
     assert " style=" not in client.get("/").text
 
 
-@pytest.mark.urls(__name__)
 def test_a_picture_opened_on_its_own_runs_nothing(client, tmp_path, settings):
     settings.MEDIA_ROOT = tmp_path
     (tmp_path / "pot.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
