@@ -2,17 +2,24 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
+from allauth.account.authentication import get_authentication_records
+from allauth.account.internal.flows.login import record_authentication
+from allauth.mfa.signals import authenticator_added
 from allauth.mfa.utils import is_mfa_enabled
 from csp.middleware import CSPMiddleware, PolicyParts
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth.models import User
+from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 FREE_PAGES = {"admin:logout", "admin:jsi18n"}
+ASKING_PAGES = {"mfa_authenticate", "mfa_reauthenticate"}
 
 
 class PolicyMiddleware(CSPMiddleware):
@@ -35,8 +42,9 @@ class PolicyMiddleware(CSPMiddleware):
 class StaffTwoFactorMiddleware:
     """Leads staff without a second factor to set one up before they see the dashboard.
 
-    Everybody else is told what they may see by the pages themselves. Off unless
-    SHOP_STAFF_TWO_FACTOR is on.
+    Who has one but signed in before it was set up is asked for it first, also before
+    they change it: who knows the password alone must not. Everybody else is told what
+    they may see by the pages themselves. Off unless SHOP_STAFF_TWO_FACTOR is on.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -51,14 +59,40 @@ class StaffTwoFactorMiddleware:
         match = request.resolver_match
         if not settings.SHOP_STAFF_TWO_FACTOR or match is None:
             return None
-        if "admin" not in match.namespaces or match.view_name in FREE_PAGES:
+        is_dashboard = "admin" in match.namespaces and match.view_name not in FREE_PAGES
+        is_setup = match.view_name.startswith("mfa_")
+        if not is_dashboard and (not is_setup or match.view_name in ASKING_PAGES):
             return None
         user = request.user
-        if not (user.is_authenticated and user.is_staff) or is_mfa_enabled(user):
+        if not isinstance(user, User) or not user.is_staff:
             return None
-        page = reverse("mfa_activate_totp")
-        if request.headers.get("HX-Request"):
-            return HttpResponse(headers={"HX-Redirect": page})
+        if is_mfa_enabled(user):
+            return None if _took_second_step(request) else _ask(request)
+        return None if is_setup else _lead(request)
+
+
+def _took_second_step(request: HttpRequest) -> bool:
+    """Whether this session, and not only the account, has a second factor."""
+    records = get_authentication_records(request, request.user)
+    return any(record["method"] == "mfa" for record in records)
+
+
+@receiver(authenticator_added)
+def _note_second_step(request: HttpRequest, user: User, **_more: Any) -> None:
+    """Who has just set up the second factor has shown that they have it."""
+    record_authentication(request, user, "mfa")
+
+
+def _ask(request: HttpRequest) -> HttpResponseBase:
+    back = request.get_full_path() if request.method == "GET" else request.path
+    if request.headers.get("HX-Request"):
+        back = reverse("admin:index")
+    page = f"{reverse('mfa_reauthenticate')}?{urlencode({'next': back})}"
+    return _redirect(request, page)
+
+
+def _lead(request: HttpRequest) -> HttpResponseBase:
+    if not request.headers.get("HX-Request"):
         messages.info(
             request,
             _(
@@ -66,4 +100,10 @@ class StaffTwoFactorMiddleware:
                 "second one here; then the dashboard opens."
             ),
         )
-        return redirect(page)
+    return _redirect(request, reverse("mfa_activate_totp"))
+
+
+def _redirect(request: HttpRequest, page: str) -> HttpResponseBase:
+    if request.headers.get("HX-Request"):
+        return HttpResponse(headers={"HX-Redirect": page})
+    return redirect(page)

@@ -43,6 +43,13 @@ def with_app(user):
     return secret
 
 
+def sign_in_twice(client, user):
+    """Sign in by password, then by the second step that this sets up."""
+    secret = with_app(with_password(user))
+    sign_in(client, user)
+    client.post(reverse("mfa_authenticate"), {"code": code_of(secret)})
+
+
 def sign_in(client, user, **data):
     data = {"login": user.email, "password": PASSWORD, **data}
     return client.post(f"{reverse('account_login')}?next={DESK}", data)
@@ -60,6 +67,7 @@ def test_staff_without_the_second_step_are_led_to_set_it_up(client):
     assert fragment.headers["HX-Redirect"] == SETUP
 
 
+@pytest.mark.django_db(transaction=True)
 def test_setting_it_up_opens_the_dashboard(client):
     user = with_password(make_staff("owner"))
     response = sign_in(client, user)
@@ -87,6 +95,32 @@ def test_a_password_alone_does_not_sign_in_who_has_an_app(client):
     client.post(reverse("mfa_authenticate"), {"code": code_of(secret)})
 
     assert client.get(DESK).status_code == 200
+
+
+def test_a_session_from_before_the_second_step_is_asked_for_it(client):
+    user = with_password(make_staff("owner"))
+    sign_in(client, user)
+    secret = with_app(user)
+
+    asked = reverse("mfa_reauthenticate")
+    assert client.get(DESK).headers["Location"].startswith(f"{asked}?next=")
+    fragment = client.get(DESK, headers={"HX-Request": "true"})
+    assert fragment.headers["HX-Redirect"].startswith(asked)
+    response = client.post(f"{asked}?next={DESK}", {"code": code_of(secret)})
+
+    assert response.headers["Location"] == DESK
+    assert client.get(DESK).status_code == 200
+
+
+def test_a_password_alone_does_not_take_the_second_step_away(client):
+    user = with_password(make_staff("owner"))
+    sign_in(client, user)
+    with_app(user)
+    client.post(reverse("account_reauthenticate"), {"password": PASSWORD})
+
+    client.post(reverse("mfa_deactivate_totp"))
+
+    assert Authenticator.objects.filter(user=user, type="totp").exists()
 
 
 def test_a_recovery_code_signs_in_once(client):
@@ -144,9 +178,8 @@ def test_a_token_for_staff_needs_the_code_too(client):
 
 def test_owner_takes_away_the_lost_second_step_of_a_colleague(client):
     owner, colleague = make_staff("owner"), make_staff("viewer")
-    with_app(owner)
     with_app(colleague)
-    client.force_login(owner)
+    sign_in_twice(client, owner)
     url = reverse("admin:auth_user_drop_second_step", args=[colleague.pk])
 
     page = reverse("admin:auth_user_change", args=[colleague.pk])
@@ -164,9 +197,8 @@ def test_nobody_takes_the_second_step_of_a_superuser(client, django_user_model):
         "root@shop.test", "root@shop.test"
     )
     owner = make_staff("owner")
-    with_app(owner)
     with_app(root)
-    client.force_login(owner)
+    sign_in_twice(client, owner)
 
     url = reverse("admin:auth_user_drop_second_step", args=[root.pk])
     assert client.post(url).status_code == 403
