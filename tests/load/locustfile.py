@@ -4,14 +4,16 @@
     BASE_URL=http://127.0.0.1:8000 /tmp/locust/bin/locust -f tests/load/locustfile.py \
         --headless --users 500 --spawn-rate 250 --run-time 60s
 
-UNITS (200), LIMIT (2), EMAIL and PASSWORD say what is sold and by whom. The totals are
-checked when the run ends; the exit status is 1 if they do not fit. Start the shop with
+UNITS (200), LIMIT (2), EMAIL and PASSWORD say what is sold and by whom; with
+WAITING_ROOM=1 shoppers go in through a waiting room. The totals are checked when the
+run ends; the exit status is 1 if they do not fit. Start the shop with
 SHOP_RATE_LIMITS=off: all shoppers come from one address.
 """
 
 import os
 import random
 import sys
+import time
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,11 +23,12 @@ from locust.exception import StopUser
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import flash_sale
-from flash_sale import REFUSALS, Tally
+from flash_sale import PATIENCE_SECONDS, REFUSALS, Tally
 from holdfast_client import BASE, Holdfast
 
 UNITS = int(os.environ.get("UNITS", "200"))
 LIMIT = int(os.environ.get("LIMIT", "2"))
+WAITING_ROOM = os.environ.get("WAITING_ROOM", "") == "1"
 EMAIL = os.environ.get("EMAIL", "merchant@demo.test")
 PASSWORD = os.environ.get("PASSWORD", "holdfast-demo")
 
@@ -41,7 +44,9 @@ def let_shoppers_finish(environment, **_):
 @events.test_start.add_listener
 def make_sale(environment, **_):
     merchant = Holdfast(flash_sale.BASE_URL).sign_in(EMAIL, PASSWORD)
-    sale = flash_sale.make_sale(merchant, units=UNITS, limit=LIMIT)
+    sale = flash_sale.make_sale(
+        merchant, units=UNITS, limit=LIMIT, has_waiting_room=WAITING_ROOM
+    )
     flash_sale.wait_for(sale["opens_at"])
     played.update(merchant=merchant, id=sale["id"], sku=sale["items"][0]["sku"])
 
@@ -78,11 +83,31 @@ class Shopper(HttpUser):
 
     @task(2)
     def buy(self):
+        has_room = self.client.get(self.path, name="sale").json()["has_waiting_room"]
+        if has_room and not self.go_in():
+            raise StopUser
         quantity = random.randint(1, LIMIT)
         order_id = self.claim(quantity)
         if order_id is not None:
             self.decide(order_id, quantity, random.random())
+        if has_room:
+            self.client.delete(f"{self.path}/waiting-room", name="leave the room")
         raise StopUser
+
+    def go_in(self):
+        """Wait in the sale's waiting room for a while; whether one was let in."""
+        room = f"{self.path}/waiting-room"
+        place = self.client.post(room, name="join the room").json()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not place["inside"]:
+            if place["state"] != "waiting" or time.monotonic() > deadline:
+                tally.note(f"waiting room: {place['state']}")
+                self.client.delete(room, name="leave the room")
+                return False
+            time.sleep(0.3)
+            place = self.client.get(room, name="look into the room").json()
+        tally.note("let in")
+        return True
 
     def claim(self, quantity):
         key = str(uuid4())
