@@ -18,7 +18,7 @@ from openpyxl.utils.exceptions import InvalidFileException
 
 XLSX = "XLSX"
 MARK = b"PK\x03\x04"
-MAX_UNPACKED = 256 * 1024 * 1024
+MAX_UNPACKED = 512 * 1024 * 1024  # a file of 20 MB comes to 400 MB at most
 MAX_GROWTH = 100  # times its size, which no sheet of products comes near
 SMALL = 1024 * 1024  # unpacked bytes that are no burden, whatever they grew from
 MAX_ROWS = 1_048_576  # what a sheet can have
