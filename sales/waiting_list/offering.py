@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from sales import counters, mails, sync
-from sales.counters import Admitted, Claim, ClaimRefused, NotLoaded, Snapshot, Unsure
+from sales.counters import Admitted, Claim, ClaimRefused, NotLoaded, Snapshot
 from sales.models import (
     EntryState,
     FlashSaleItem,
@@ -48,7 +48,9 @@ def hand_out(item_id: int, *, limit: int = BATCH) -> int:
     for entry, answer in zip(asked, answers, strict=True):
         _hear(entry, answer)
     sync.drain(item_id, budget=timedelta(seconds=1))
-    return made + _record(asked)[0]
+    made += _record(asked)[0]
+    _give_back(asked)
+    return made
 
 
 def offer_milliseconds() -> int:
@@ -105,8 +107,7 @@ def _close(entry: WaitingEntry, reason: str) -> None:
 def _record(entries: Sequence[WaitingEntry]) -> tuple[int, list[WaitingEntry]]:
     """Tell those of the entries whose claim is an order now; how many, and the others.
 
-    Their rows are locked and looked at again, so that each is told once. A claim of
-    somebody who has left meanwhile is given back.
+    Their rows are locked and looked at again, so that each is told once.
     """
     if not entries:
         return 0, []
@@ -127,22 +128,27 @@ def _record(entries: Sequence[WaitingEntry]) -> tuple[int, list[WaitingEntry]]:
 def _recorded(entry: WaitingEntry, order: Order) -> bool:
     """Whether the entry's shopper was told; a bad row does not stop those behind it."""
     try:
-        is_told = _offer(entry, order)
-        if not is_told:
-            keeping.release(entry)
-    except (NotLoaded, Unsure):
-        raise
+        return _offer(entry, order)
     except Exception:
         logger.exception("entry %s cannot be told of its offer", entry.order_id)
         return False
-    return is_told
+
+
+def _give_back(entries: Sequence[WaitingEntry]) -> None:
+    """Release the claims of those who left before theirs was made.
+
+    Also of claims that another worker drains just now. Who leaves from here on finds
+    the claim, and gives it back.
+    """
+    left = WaitingEntry.objects.filter(state=EntryState.LEFT)
+    for entry in left.filter(pk__in=[entry.pk for entry in entries]):
+        keeping.release(entry)
 
 
 @transaction.atomic
 def _offer(entry: WaitingEntry, order: Order) -> bool:
     """Mark the entry, and have its shopper told; False if it waits no longer."""
     locked = WaitingEntry.objects.select_for_update().get(pk=entry.pk)
-    entry.state = locked.state
     if not locked.is_waiting:
         return False
     order.email, order.language = locked.email, locked.language
@@ -153,7 +159,7 @@ def _offer(entry: WaitingEntry, order: Order) -> bool:
     )
     if order.state == OrderState.HELD:
         mails.line_up(MailKind.OFFER, [order])
-    locked.state = entry.state = EntryState.OFFERED
+    locked.state = EntryState.OFFERED
     locked.offered_at = timezone.now()
     locked.save(update_fields=["state", "offered_at"])
     logger.info("entry %s has an offer", entry.order_id)

@@ -242,6 +242,25 @@ class TestLeaving:
         assert counters.find(item.pk, entry.order_id).state == "cancelled"
         assert not OrderMail.objects.filter(kind="offer").exists()
 
+    def test_so_is_one_that_another_worker_has_yet_to_drain(
+        self, sale_redis, monkeypatch
+    ):
+        item, (held,) = make_full_item()
+        entry, second = join(item), join(item)
+        checkout.cancel(held)
+
+        def is_busy(*args, **options):
+            WaitingEntry.objects.filter(pk=entry.pk).update(state="left")
+            return 0
+
+        monkeypatch.setattr(sync, "drain", is_busy)
+        waiting_list.hand_out(item.pk)
+        monkeypatch.undo()
+        tick()
+
+        assert counters.find(item.pk, entry.order_id).state == "cancelled"
+        assert states(entry, second) == ["left", "offered"]
+
 
 class TestOffers:
     def test_what_comes_back_is_held_for_the_first_in_line(self, sale_redis, settings):
