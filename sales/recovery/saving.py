@@ -211,13 +211,17 @@ def _entry(
     expires_at: int | None = None,
     reason: str = "",
 ) -> Entry:
-    """An event that PostgreSQL writes itself, because Redis lost it."""
+    """An event that PostgreSQL writes itself, because Redis lost it.
+
+    A hold began that long before its end, or now, if it was given more time.
+    """
     now = sync.milliseconds(timezone.now())
+    began = expires_at - flash.hold_milliseconds() if expires_at else now
     return Entry(
         seq=item.last_seq + 1 + offset,
         epoch=item.epoch,
         kind=kind,
-        at=expires_at - flash.hold_milliseconds() if expires_at else now,
+        at=min(now, began),
         order_id=order_id,
         buyer=buyer,
         quantity=quantity,

@@ -361,6 +361,22 @@ class TestJournal:
         recovery.open_fence()
         assert numbers(item) == (9, 1, 0, 0)
 
+    def test_a_noted_offer_of_a_long_hold_was_not_made_in_the_future(self, sale_redis):
+        item = make_loaded_item()
+        offer = counters.Claim(uuid4(), "g:alice", 1)
+        (made,) = counters.claim_many(
+            item.pk, epoch=1, claims=[offer], offer_ms=3_600_000
+        )
+        note = made.stored(buyer=offer.buyer, quantity=1)
+        counters.journal(item.pk, offer.order_id, note, epoch=1)
+        lose(sale_redis)
+
+        recovery.open_fence()
+
+        order = Order.objects.get(claim_id=offer.order_id)
+        assert order.state == "held"
+        assert order.created_at <= timezone.now()
+
     def test_a_note_that_finds_no_units_is_left_out_and_told(self, sale_redis, caplog):
         item = make_loaded_item(units=2)
         order_id = claim(item, 2)
