@@ -74,6 +74,15 @@ def revoke(token: ApiToken) -> None:
     logger.info("API token %s of user %s: revoked", token.pk, token.user_id)
 
 
+def revoke_all(user: "User") -> int:
+    """End all tokens of an account now; return how many were valid."""
+    valid = ApiToken.objects.filter(user=user, revoked_at=None)
+    found = list(valid)
+    for token in found:
+        revoke(token)
+    return len(found)
+
+
 def find(text: str) -> ApiToken | None:
     """The row of a token in clear, valid or not."""
     return ApiToken.objects.filter(digest=_digest(text)).first()

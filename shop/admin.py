@@ -29,6 +29,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from catalog.merchant_forms import DialogForm
 from catalog.merchant_views import button
+from sales import tokens
 from shop import health_page
 
 logger = logging.getLogger(__name__)
@@ -94,6 +95,15 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]
     add_fieldsets = (
         (None, {"fields": ("email", "usable_password", "password1", "password2")}),
     )
+
+    def save_model(
+        self, request: HttpRequest, obj: User, form: Any, change: bool
+    ) -> None:
+        """A token that a shopper took with a password does not become one of staff."""
+        super().save_model(request, obj, form, change)
+        gains = {"is_staff", "is_superuser"} & set(form.changed_data)
+        if change and any(getattr(obj, name) for name in gains):
+            tokens.revoke_all(obj)
 
     def has_rescue_permission(
         self, request: HttpRequest, obj: User | str | None = None

@@ -8,6 +8,7 @@ from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal import auth as totp
 from django.urls import reverse
 
+from sales import tokens
 from tests.factories import make_staff, make_user
 
 pytestmark = pytest.mark.django_db
@@ -174,6 +175,23 @@ def test_a_token_for_staff_needs_the_code_too(client):
     secret = with_app(user)
     assert answer() == 401
     assert answer(code=code_of(secret)) == 200
+
+
+def test_a_token_of_a_shopper_does_not_become_one_of_staff(client):
+    shopper = make_user()
+    token = tokens.issue(shopper, name="as a shopper").row
+    sign_in_twice(client, make_staff("owner"))
+    url = reverse("admin:auth_user_change", args=[shopper.pk])
+
+    client.post(url, {"email": shopper.email, "is_active": "on"})
+    token.refresh_from_db()
+    assert token.revoked_at is None
+    client.post(url, {"email": shopper.email, "is_active": "on", "is_staff": "on"})
+
+    token.refresh_from_db()
+    shopper.refresh_from_db()
+    assert shopper.is_staff
+    assert token.revoked_at is not None
 
 
 def test_owner_takes_away_the_lost_second_step_of_a_colleague(client):
