@@ -90,7 +90,8 @@ def _work_on(run: ImportRun) -> None:
         _end(run, State.UNUSABLE, note=str(error))
     except Exception as error:
         logger.exception("import %s of %s failed", run.pk, run.file_name)
-        _end(run, State.FAILED, note=repr(error))
+        note = _("Something went wrong here, and nothing was imported: %(error)s")
+        _end(run, State.FAILED, note=note % {"error": error})
 
 
 def _read(run: ImportRun) -> None:
