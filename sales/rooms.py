@@ -24,7 +24,7 @@ from redis.retry import Retry
 from sales.counters import NotLoaded
 
 KEPT = timedelta(hours=1)  # how long a room is kept after its sale has closed
-PARTS = ("waiting", "called", "inside", "meta")
+PARTS = ("waiting", "called", "inside", "meta", "served")
 VISIT = Path(__file__).parent / "lua" / "waiting_room" / "visit.lua"
 NEVER = datetime.fromtimestamp(0, UTC)
 
@@ -32,13 +32,22 @@ NEVER = datetime.fromtimestamp(0, UTC)
 # It goes last: a key that is empty for a moment would be kept for ever afterwards.
 HAND_OVER = """
 local place, at, has_place
-for n = 1, 3 do
+local parts = {1, 2, 3, 5}
+for _, n in ipairs(parts) do
   local found = redis.call("ZSCORE", KEYS[n], ARGV[1])
   if found then place, at = found, n end
   has_place = has_place or redis.call("ZSCORE", KEYS[n], ARGV[2])
 end
 if place and not has_place then redis.call("ZADD", KEYS[at], place, ARGV[2]) end
-for n = 1, 3 do redis.call("ZREM", KEYS[n], ARGV[1]) end
+for _, n in ipairs(parts) do redis.call("ZREM", KEYS[n], ARGV[1]) end
+"""
+
+SERVE = """
+local ends = redis.call("ZSCORE", KEYS[3], ARGV[1])
+if not ends then return 0 end
+redis.call("ZADD", KEYS[5], ends, ARGV[1])
+redis.call("PEXPIREAT", KEYS[5], redis.call("HGET", KEYS[4], "keep_until"))
+return redis.call("ZREM", KEYS[3], ARGV[1])
 """
 
 _text = VISIT.read_text(encoding="utf-8")
@@ -75,7 +84,7 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """How many people a waiting room holds now."""
+    """How many people a waiting room holds now, but those who have bought."""
 
     waiting: int
     called: int
@@ -116,14 +125,25 @@ def is_inside(sale_id: int, visitor: str) -> bool:
 def hand_over(sale_id: int, former: str, visitor: str) -> None:
     """Let a visitor who is known by another id now keep the place. Raises RoomAway."""
     with _translated():
-        _client().eval(HAND_OVER, 3, *keys(sale_id)[:3], former, visitor)
+        _client().eval(HAND_OVER, len(PARTS), *keys(sale_id), former, visitor)
+
+
+def serve(sale_id: int, visitor: str) -> None:
+    """Let somebody who has bought stay inside without taking a turn. Raises RoomAway.
+
+    What they bought is not left to others any more, so the allowance has shrunk by it;
+    if they counted on, units that come back would wait for the end of their pass.
+    """
+    with _translated():
+        _client().eval(SERVE, len(PARTS), *keys(sale_id), visitor)
 
 
 def leave(sale_id: int, visitor: str) -> None:
     """Give a visitor's place to the next. Raises RoomAway."""
+    waiting, called, inside, _meta, served = keys(sale_id)
     with _translated():
         pipeline = _client().pipeline(transaction=False)
-        for key in keys(sale_id)[:3]:
+        for key in (waiting, called, inside, served):
             pipeline.zrem(key, visitor)
         pipeline.execute()
 
@@ -133,7 +153,7 @@ def crowd(sale_id: int) -> Crowd:
     with _translated():
         client = _client()
         now = client.time()[0] * 1000
-        waiting, called, inside, _meta = keys(sale_id)
+        waiting, called, inside, _meta, _served = keys(sale_id)
         pipeline = client.pipeline(transaction=False)
         pipeline.zcard(waiting)
         pipeline.zcount(called, now, "+inf")

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from catalog import stock
-from sales import counters, mails, orders
+from sales import counters, mails, orders, rooms
 from sales.checkout import finding, refunding
 from sales.counters import ClaimRefused, Code, NotLoaded, StepRefused
 from sales.models import (
@@ -21,6 +21,7 @@ from sales.models import (
     PaymentState,
 )
 from sales.orders import NotPossible
+from sales.rooms import RoomAway
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ def _confirm_flash(order: Order) -> bool:
     for _round in range(5):  # each step may meet an expiry or a cancel
         try:
             counters.confirm(item.pk, epoch=item.epoch, order_id=claim_id)
+            _make_room(item, order.buyer)
             return True
         except StepRefused as error:
             if error.code is Code.UNKNOWN:
@@ -88,6 +90,16 @@ def _confirm_flash(order: Order) -> bool:
         if state == OrderState.REFUNDED or not _take_for_payment(item, claim_id, state):
             return False
     raise NotLoaded(f"claim {claim_id} does not come to rest")
+
+
+def _make_room(item: FlashSaleItem, buyer: str) -> None:
+    """Tell the sale's waiting room, if it has one, that a buyer takes no turn."""
+    if not item.sale.has_waiting_room:
+        return
+    try:
+        rooms.serve(item.sale_id, buyer)
+    except RoomAway as error:  # their pass ends by itself
+        logger.warning("flash sale %s: %s", item.sale_id, error)
 
 
 def _take_for_payment(item: FlashSaleItem, claim_id: UUID, state: str) -> bool:

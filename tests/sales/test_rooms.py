@@ -14,7 +14,7 @@ SALE = 7
 OPENED = datetime.now(UTC) - timedelta(minutes=1)
 OPENS_LATER = datetime.now(UTC) + timedelta(hours=1)
 CLOSES = datetime.now(UTC) + timedelta(hours=2)
-WAITING, CALLED, INSIDE, META = rooms.keys(SALE)
+WAITING, CALLED, INSIDE, META, SERVED = rooms.keys(SALE)
 
 
 @pytest.fixture(autouse=True)
@@ -201,6 +201,31 @@ def test_who_leaves_makes_room():
     assert look("g:ben", allowance=1).state == "inside"
 
 
+def test_who_has_bought_stays_inside_and_takes_nobodys_turn(server):
+    for name in ("g:ann", "g:ben", "g:cem"):
+        join(name, allowance=2)
+    ends = look("g:ann").until
+
+    rooms.serve(SALE, "g:ann")
+    rooms.serve(SALE, "g:cem")
+
+    assert look("g:cem", allowance=1).state == "waiting"
+    assert look("g:cem", allowance=2).state == "inside"
+    ann = look("g:ann")
+    assert (ann.state, ann.until) == ("inside", ends)
+    assert rooms.is_inside(SALE, "g:ann")
+    assert rooms.crowd(SALE).inside == 2
+    assert server.ttl(SERVED) > 0
+
+
+def test_a_pass_of_somebody_who_has_bought_lapses_like_others(server):
+    join("g:ann", allowance=1)
+    rooms.serve(SALE, "g:ann")
+    server.zadd(SERVED, {"g:ann": milliseconds() - 1})
+
+    assert look("g:ann").state == "outside"
+
+
 def test_many_at_once_are_never_more_inside_than_allowed(server):
     def come(number):
         return join(f"g:{number}", allowance=15).state
@@ -328,7 +353,7 @@ def test_a_room_can_be_forgotten(server):
 def test_the_script_keeps_to_its_keys():
     body = rooms.VISIT.read_text(encoding="utf-8").split("]]\n", 1)[1]
 
-    assert "KEYS[5]" not in body
+    assert "KEYS[6]" not in body
     assert body.count('redis.call("') == body.count("redis.call(")
     for command in ("KEYS *", '"SCAN', '"RANDOMKEY'):
         assert command not in body

@@ -252,6 +252,20 @@ def test_a_paid_unit_lets_nobody_more_in():
     assert look(item, "g:2").state == "waiting"
 
 
+def test_who_has_paid_takes_nobodys_turn():
+    item = make_roomy_item(units=2)
+    for number in range(3):
+        join(item, f"g:{number}")
+    order_id = uuid4()
+    claim(item, "g:0", order_id=order_id)
+
+    checkout.finish(checkout.begin_payment(order_id).pk, "paid")
+    rooms.leave(item.sale_id, "g:1")
+
+    assert look(item, "g:2").state == "inside"
+    assert look(item, "g:0").state == "inside"
+
+
 def test_units_added_let_more_people_in():
     item = make_roomy_item(units=1)
     for number in range(3):

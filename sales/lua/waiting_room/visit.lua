@@ -5,6 +5,7 @@ KEYS[1]  waiting: sorted set, visitor -> place; below 1: drawn by lot
 KEYS[2]  called:  sorted set, visitor -> until when they may show up
 KEYS[3]  inside:  sorted set, visitor -> until when they may buy
 KEYS[4]  meta:    hash: arrivals, keep_until, filled_at, and admissions by the minute
+KEYS[5]  served:  sorted set, like inside, of who has bought: they take nobody's turn
 ARGV     visitor, lot (a number in [0, 1) to join with; "" only looks), allowance,
          opens_at, keep_until ("" as before), pass ms, call ms
 
@@ -26,7 +27,9 @@ end
 
 redis.call("ZREMRANGEBYSCORE", KEYS[2], "-inf", now)
 redis.call("ZREMRANGEBYSCORE", KEYS[3], "-inf", now)
-local ends = tonumber(redis.call("ZSCORE", KEYS[3], visitor))
+redis.call("ZREMRANGEBYSCORE", KEYS[5], "-inf", now)
+local ends = tonumber(redis.call("ZSCORE", KEYS[3], visitor)
+  or redis.call("ZSCORE", KEYS[5], visitor))
 local wrote = false
 local function let_in()
   ends, wrote = now + pass, true
@@ -71,7 +74,7 @@ local span = math.min(MINUTE + now % MINUTE, now - (meta.filled_at or now))
 local keep_until = tonumber(ARGV[5]) or meta.keep_until
 if wrote and keep_until then
   redis.call("HSET", KEYS[4], "keep_until", keep_until)
-  for n = 1, 4 do redis.call("PEXPIREAT", KEYS[n], keep_until) end
+  for n = 1, 5 do redis.call("PEXPIREAT", KEYS[n], keep_until) end
 end
 if ends then return {"inside", 0, ends, this + before, span, now} end
 local ahead = redis.call("ZRANK", KEYS[1], visitor)
