@@ -6,7 +6,6 @@ A tick brings the counts into PostgreSQL. Counting is for people who look; it ne
 delays or refuses a claim, and what cannot be counted is left out.
 """
 
-import atexit
 import logging
 import os
 import threading
@@ -147,8 +146,9 @@ def note(item_id: int, answer: str, *, units: int, now: float | None = None) -> 
         count.claims += 1
         count.units += units
     if is_first:
+        # Not a daemon: a process that ends waits for it. A daemon that ends within a
+        # call leaves the lock of its connections taken, and the process would hang.
         timer = threading.Timer(DELAY, _send_quietly)
-        timer.daemon = True
         try:
             timer.start()
         except RuntimeError as error:  # no more threads
@@ -190,7 +190,6 @@ def _begin_anew() -> None:
 
 
 os.register_at_fork(after_in_child=_begin_anew)
-atexit.register(_send_quietly)
 
 
 # -- Into PostgreSQL --------------------------------------------------------------

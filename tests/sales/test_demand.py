@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -190,6 +192,33 @@ def test_many_threads_lose_no_count():
     run_at_once(lambda _: [note(item) for _ in range(200)], range(8))
 
     assert now_of(item).answers == {"sold_out": Count(1600, 1600)}
+
+
+ENDING = """
+import django
+django.setup()
+from sales import demand
+demand.note(7, "admitted", units=1)
+"""
+
+
+def test_a_process_that_ends_sends_what_it_has_counted():
+    done = subprocess.run(
+        [sys.executable, "-c", ENDING],
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "shop.settings",
+            "QUEUE_REDIS_URL": settings.QUEUE_REDIS_URL,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    counted = demand._parts(demand._minutes())
+    assert [(key[0], n.claims) for key, n in counted.items()] == [(7, 1)]
 
 
 def test_a_child_process_does_not_send_what_its_parent_counted():
