@@ -83,7 +83,7 @@ class Command(BaseCommand):
 
         supervisor = Supervisor(data_dir / "log", self.say)
         try:
-            self.say("Starting the web server, two workers and the schedule ...")
+            self.say("Starting the web server, three workers and the schedule ...")
             for name, command in processes(port).items():
                 supervisor.start(name, command)
             self.wait_until_ready(port, supervisor)
