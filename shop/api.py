@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from hashlib import sha256
 from typing import Any
@@ -190,11 +190,17 @@ def _problem(request: HttpRequest, problem: Problem) -> HttpResponse:
 @api.exception_handler(ValidationError)
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
     errors = [
-        {"where": ".".join(map(str, one["loc"])), "what": one["msg"]}
+        {"where": ".".join(_place(one["loc"])), "what": one["msg"]}
         for one in error.errors
     ]
     said = "; ".join(f"{one['where']}: {one['what']}" for one in errors)
     return problems.answer(Problem(422, "invalid", said, errors=errors))
+
+
+def _place(loc: Sequence[str | int]) -> list[str]:
+    """Where in the request it is, without the name we give to its body."""
+    place = [str(part) for part in loc]
+    return place[1:] if place[:2] == ["body", "body"] else place
 
 
 @api.exception_handler(NotPossible)

@@ -19,6 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
+from import_export.formats.base_formats import CSV, XLSX
 
 django_stubs_ext.monkeypatch()
 
@@ -390,6 +391,7 @@ LOGGING = {
 
 # Old versions are for reading: putting one back would go past the services.
 SIMPLE_HISTORY_REVERT_DISABLED = True
+EXPORT_FORMATS = [CSV, XLSX]
 IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT = True
 # Else one name with a sign that workbooks cannot hold would keep all from going out.
 IMPORT_EXPORT_ESCAPE_ILLEGAL_CHARS_ON_EXPORT = True

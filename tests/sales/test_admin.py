@@ -707,10 +707,9 @@ def test_a_name_with_odd_signs_does_not_keep_the_orders_in(admin_client):
     names = [
         kind().get_title() for kind in OrderAdmin(Order, site).get_export_formats()
     ]
+    assert names == ["csv", "xlsx"]
 
-    response = admin_client.post(
-        "/admin/sales/order/export/", {"format": str(names.index("xlsx"))}
-    )
+    response = admin_client.post("/admin/sales/order/export/", {"format": "1"})
 
     rows = load_workbook(BytesIO(response.content)).active.values
     assert "Shopper" in " ".join(map(str, list(rows)[1]))

@@ -76,6 +76,12 @@ def test_json_that_is_not_what_is_asked_is_invalid(body):
     assert answer.json()["errors"]
 
 
+def test_a_problem_names_the_place_in_the_body_as_it_was_sent():
+    answer = Api().post("/users", {"email": "ada", "password": "x"})
+
+    assert [error["where"] for error in answer.json()["errors"]] == ["body.email"]
+
+
 def test_a_huge_body_is_too_large():
     body = json.dumps({"email": "x" * 3_000_000, "password": "y"})
 
