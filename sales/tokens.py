@@ -74,13 +74,10 @@ def revoke(token: ApiToken) -> None:
     logger.info("API token %s of user %s: revoked", token.pk, token.user_id)
 
 
-def revoke_all(user: "User") -> int:
-    """End all tokens of an account now; return how many were valid."""
-    valid = ApiToken.objects.filter(user=user, revoked_at=None)
-    found = list(valid)
-    for token in found:
+def revoke_all(user: "User") -> None:
+    """End all tokens of an account now. Safe to repeat."""
+    for token in ApiToken.objects.filter(user=user, revoked_at=None):
         revoke(token)
-    return len(found)
 
 
 def find(text: str) -> ApiToken | None:

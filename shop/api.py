@@ -211,10 +211,7 @@ def _not_possible(request: HttpRequest, error: NotPossible) -> HttpResponse:
 @api.exception_handler(NotLoaded)
 def _not_loaded(request: HttpRequest, error: NotLoaded) -> HttpResponse:
     logger.warning("%s: not loaded: %s", request.path, error)
-    try:
-        jobs.start_recovery()
-    except Exception:  # the queue's server may be gone as well; recovery has its tick
-        logger.exception("recovery could not be asked for")
+    jobs.start_recovery()
     return problems.answer(
         Problem(
             503,
