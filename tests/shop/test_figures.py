@@ -103,6 +103,19 @@ def test_the_first_page_says_the_same(shop, client):
     assert "Events not in the books yet 0" in text
 
 
+def test_what_is_left_is_the_same_word_where_some_of_it_is_kept(sale_redis, client):
+    pot = make_product("Clay pot", sku="POT", on_hand=12, safety_threshold=4)
+    item = make_loaded_item(product=pot, units=12)
+    client.force_login(make_staff("viewer"))
+
+    found = data_figures(page(client, "admin:sales_flashsale_live", item.sale_id))
+    html = page(client, "admin:index")
+
+    assert (found["left"], found["floor"]) == (12, 4)
+    assert "12 left · 0 held · 0 paid of 12 · floor 4" in words(html)
+    assert "12 left of 12 units" in html
+
+
 def test_the_stock_desk_says_the_same(shop, client):
     html = page(client, "admin:catalog_stock_changelist")
 
