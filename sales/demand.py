@@ -61,6 +61,7 @@ ON CONFLICT (item_id, minute, answer) DO UPDATE SET
 PartKey = tuple[int, int, str, int]
 
 _lock = threading.Lock()
+_sending = threading.Lock()  # what was counted has arrived once this is free again
 _clients: dict[tuple[int, str], redis.Redis] = {}
 
 
@@ -157,7 +158,15 @@ def note(item_id: int, answer: str, *, units: int, now: float | None = None) -> 
 
 
 def send() -> None:
-    """Bring this process's counts to the queue's server now. Raises RedisError."""
+    """Bring this process's counts to the queue's server now. Raises RedisError.
+
+    Also those that another thread has begun to send have arrived when this returns.
+    """
+    with _sending:
+        _send()
+
+
+def _send() -> None:
     minutes: dict[int, list[str | int]] = defaultdict(list)
     with _lock:
         for (minute, name), count in _pending.items():
@@ -184,8 +193,8 @@ def _forget() -> None:
 
 def _begin_anew() -> None:
     """A child process begins with nothing: its parent sends what it has counted."""
-    global _lock
-    _lock = threading.Lock()
+    global _lock, _sending
+    _lock, _sending = threading.Lock(), threading.Lock()
     _pending.clear()
 
 

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import connections
 from django.test import TransactionTestCase
 
-from sales import counters, flash, waiting_room
+from sales import counters, demand, flash, waiting_room
 from shop import embedded
 from shop.daemons import Redis
 
@@ -25,6 +25,15 @@ def _quick_flush():
     """
     patch = pytest.MonkeyPatch()
     patch.setattr(TransactionTestCase, "_fixture_teardown", _empty_filled_tables)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient_counting():
+    """A busy machine is no reason to leave out what was counted."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(demand, "PATIENCE", 10)
     yield
     patch.undo()
 
@@ -83,6 +92,7 @@ def own_sale_redis(tmp_path, settings):
 def room_server():
     """The queue's server, emptied: waiting rooms are kept there."""
     waiting_room.forget()
+    demand.send()  # or what earlier tests have counted would come in between
     url = settings.QUEUE_REDIS_URL
     with redis.Redis.from_url(url, decode_responses=True) as client:
         client.flushall()
