@@ -13,18 +13,15 @@ from sales.models import FlashSaleItem
 from tests.factories import make_loaded_item
 from tests.faults import cluster, invariants
 from tests.faults.load import settle_down
-from tests.sales.test_counters import (  # noqa: F401
+from tests.sales.counters.test_claiming import TestBatch, TestClaim  # noqa: F401
+from tests.sales.counters.test_loading import TestPreload, TestRestore  # noqa: F401
+from tests.sales.counters.test_reading import TestNumbers, TestReading  # noqa: F401
+from tests.sales.counters.test_steps import (  # noqa: F401
     TestAdjust,
-    TestBatch,
-    TestClaim,
-    TestNumbers,
     TestPayment,
-    TestPreload,
-    TestReading,
     TestReclaim,
     TestRefund,
     TestRelease,
-    TestRestore,
 )
 
 pytestmark = [

@@ -1,0 +1,63 @@
+"""The journal is the second copy of a claim."""
+
+from uuid import uuid4
+
+import pytest
+
+from sales import counters
+from sales.counters import Unsure
+from tests.factories import make_counters
+from tests.sales.counters.steps import ITEM, claim
+
+pytestmark = pytest.mark.redis
+
+
+class TestJournal:
+    @pytest.fixture(autouse=True)
+    def _empty(self):
+        counters.drop_journal(ITEM)
+        yield
+        counters.drop_journal(ITEM)
+
+    def note(self):
+        order_id = uuid4()
+        admitted = claim(2, order_id=order_id)
+        stored = admitted.stored(buyer="g:alice", quantity=2)
+        counters.journal(ITEM, order_id, stored, epoch=1)
+        return order_id, stored
+
+    def test_a_noted_claim_outlives_the_sale_redis(self, sale_redis):
+        make_counters()
+        order_id, stored = self.note()
+        sale_redis.flushall()
+        assert counters.journaled(ITEM) == {order_id: stored}
+
+    def test_what_is_drained_is_forgotten(self, sale_redis):
+        make_counters()
+        first, second = self.note()[0], self.note()[0]
+        counters.forget_journal(ITEM, [str(first)])
+        counters.forget_journal(ITEM, [])
+        assert counters.journaled(ITEM).keys() == {second}
+
+    def test_no_note_is_taken_after_recovery_has_begun_to_read(self, sale_redis):
+        make_counters()
+        order_id, stored = self.note()
+        counters.close_journal(ITEM, 1)
+
+        with pytest.raises(Unsure):
+            self.note()
+
+        assert counters.journaled(ITEM).keys() == {order_id}
+        second = uuid4()
+        counters.journal(ITEM, second, stored, epoch=2)
+        assert counters.journaled(ITEM).keys() == {order_id, second}
+
+    def test_a_journal_that_is_gone_refuses_nobody(
+        self, sale_redis, settings, tmp_path
+    ):
+        make_counters()
+        settings.QUEUE_REDIS_URL = f"unix://{tmp_path}/nobody.sock"
+        order_id, _ = self.note()
+        counters.forget_journal(ITEM, [str(order_id)])
+        counters.drop_journal(ITEM)
+        assert counters.journaled(ITEM) == {}
