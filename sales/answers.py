@@ -43,7 +43,7 @@ class Request:
         """The same for bodies that mean the same."""
         try:
             body = json.dumps(json.loads(self.body), sort_keys=True)
-        except ValueError:
+        except (ValueError, RecursionError):  # nobody can read it, so as it came
             body = repr(self.body)
         return _digest(body)
 

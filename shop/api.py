@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from hashlib import sha256
@@ -18,6 +19,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.utils.translation import gettext as _
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_safe
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
 from ninja.openapi.schema import OpenAPISchema
@@ -74,9 +77,7 @@ class ShopAPI(NinjaAPI):
         response = super().create_response(
             request, data, status=status, temporal_response=temporal_response
         )
-        response["Cache-Control"] = "private, no-cache"
-        patch_vary_headers(response, ["Authorization", "Accept-Language"])
-        limits.show(request, response)
+        _prepare(request, response)
         if request.method != "GET" or response.status_code != 200:
             return response
         etag = f'"{sha256(response.content).hexdigest()[:32]}"'
@@ -101,6 +102,13 @@ class ShopAPI(NinjaAPI):
         return super().get_openapi_schema()
 
 
+def _prepare(request: HttpRequest, response: HttpResponse) -> None:
+    """Say what caches may do with a good answer, and where its client stands."""
+    response["Cache-Control"] = "private, no-cache"
+    patch_vary_headers(response, ["Authorization", "Accept-Language"])
+    limits.show(request, response)
+
+
 def keyed(run: View) -> View:
     """Answer a repeat of a call that makes something with the first answer."""
 
@@ -112,8 +120,8 @@ def keyed(run: View) -> View:
             return run(request, **kwargs)
         try:
             return _once(request, lambda: run(request, **kwargs))
-        except Problem as problem:
-            return problems.answer(problem)
+        except (Problem, Throttled, SuspiciousOperation) as error:
+            return api.on_exception(request, error)
 
     return wrapper
 
@@ -144,11 +152,24 @@ def _once(request: HttpRequest, run: Callable[[], HttpResponseBase]) -> HttpResp
         ) from error
     if not outcome.replayed:
         return made[0]
+    _admit(request)
     response = HttpResponse(
         outcome.body, content_type="application/json; charset=utf-8"
     )
+    _prepare(request, response)
     response["Idempotency-Replayed"] = "true"
     return response
+
+
+def _admit(request: HttpRequest) -> None:
+    """Ask of a repeat what its first call was asked: a token that is good, and rates.
+
+    Raises Problem or Throttled.
+    """
+    Token()(request)
+    limit = limits.Limits()
+    if not limit.allow_request(request):
+        raise Throttled(math.ceil(limit.wait()))
 
 
 api = ShopAPI(
@@ -162,6 +183,7 @@ api = ShopAPI(
         "`application/problem+json`; decide by their `code`."
     ),
     docs_url=None,
+    docs_decorator=lambda view: csrf_exempt(require_safe(view)),
     parser=StrictParser(),
     auth=Token(),
     throttle=limits.Limits(),
@@ -190,7 +212,10 @@ def _problem(request: HttpRequest, problem: Problem) -> HttpResponse:
 @api.exception_handler(ValidationError)
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
     errors = [
-        {"where": ".".join(_place(one["loc"])), "what": one["msg"]}
+        {
+            "where": ".".join(_place(one["loc"])),
+            "what": one["msg"].removeprefix("Value error, "),
+        }
         for one in error.errors
     ]
     said = "; ".join(f"{one['where']}: {one['what']}" for one in errors)
@@ -241,7 +266,12 @@ def _unsure(request: HttpRequest, error: Unsure) -> HttpResponse:
 @api.exception_handler(Throttled)
 def _throttled(request: HttpRequest, error: Throttled) -> HttpResponse:
     return problems.answer(
-        Problem(429, "too_many_requests", _("Too many calls; wait a moment."))
+        Problem(
+            429,
+            "too_many_requests",
+            _("Too many calls; wait a moment."),
+            retry_after=error.wait,
+        )
     )
 
 

@@ -5,9 +5,8 @@ import re
 from uuid import uuid4
 
 import pytest
-from django.core.cache import cache
+from django.test import Client
 from django.urls import get_resolver
-from redis import Redis
 
 from catalog import products
 from shop.api import api
@@ -34,6 +33,8 @@ def test_an_unknown_address_is_a_problem(client, path, method):
         ("DELETE", "/products", {"GET", "POST"}),
         ("GET", "/tokens", {"POST"}),
         ("PUT", "/flash-sales/1/claims", {"POST"}),
+        ("POST", "/openapi.json", {"GET", "HEAD"}),
+        ("OPTIONS", "/openapi.json", {"GET", "HEAD"}),
     ],
 )
 def test_a_wrong_method_is_a_problem_and_names_the_right_ones(method, path, allowed):
@@ -41,6 +42,13 @@ def test_a_wrong_method_is_a_problem_and_names_the_right_ones(method, path, allo
 
     assert code(answer) == (405, "method_not_allowed")
     assert set(answer["Allow"].split(", ")) == allowed
+
+
+def test_another_method_of_the_docs_page_is_a_problem():
+    client = Client(enforce_csrf_checks=True)
+
+    assert code(client.post("/api/docs")) == (405, "method_not_allowed")
+    assert code(client.put(f"{BASE}/openapi.json")) == (405, "method_not_allowed")
 
 
 def test_head_answers_like_get_without_a_body():
@@ -79,7 +87,9 @@ def test_json_that_is_not_what_is_asked_is_invalid(body):
 def test_a_problem_names_the_place_in_the_body_as_it_was_sent():
     answer = Api().post("/users", {"email": "ada", "password": "x"})
 
-    assert [error["where"] for error in answer.json()["errors"]] == ["body.email"]
+    assert answer.json()["errors"] == [
+        {"where": "body.email", "what": "Enter a valid email address."}
+    ]
 
 
 def test_a_huge_body_is_too_large():
@@ -148,11 +158,8 @@ def test_answers_are_private_and_errors_are_not_kept():
 
 
 @pytest.fixture
-def limited(settings):
-    """Few calls of each kind, counted from zero."""
-    cache.clear()
-    with Redis.from_url(settings.CACHE_REDIS_URL) as client:
-        client.flushdb()
+def limited(settings, one_minute):
+    """Few calls of each kind."""
     settings.SHOP_API_LIMITS = {
         "calls": {"token": 3, "address": 8},
         "claims": {"token": 2, "address": 8},
