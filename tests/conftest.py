@@ -1,6 +1,8 @@
 """Fixtures every test may use; the servers themselves come from tests/servers.py."""
 
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -36,6 +38,20 @@ def _patient_counting():
     patch.setattr(demand, "PATIENCE", 10)
     yield
     patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def _no_limits_from_before():
+    """Most limits are per address, and all tests call from the same one."""
+    with redis.Redis.from_url(settings.CACHE_REDIS_URL) as client:
+        client.flushdb()
+
+
+@pytest.fixture
+def one_minute(monkeypatch):
+    """Calls are counted as in one minute, also when the next one has begun."""
+    now = time.time()
+    monkeypatch.setattr("shop.limits.time", SimpleNamespace(time=lambda: now))
 
 
 @pytest.fixture(scope="session", autouse=True)

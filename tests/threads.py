@@ -34,7 +34,7 @@ def in_background(*functions):
         future.result()
 
 
-def wait_for_blocked(number, seconds=10):
+def wait_for_blocked(number, seconds=60):
     """Return when `number` connections of this database wait for a lock."""
     deadline = time.monotonic() + seconds
     while _blocked() < number:

@@ -131,7 +131,7 @@ def test_a_room_that_does_not_answer_is_503(settings, tmp_path):
         assert code(response) == (503, "not_loaded")
 
 
-def test_a_token_may_join_only_so_often(settings):
+def test_a_token_may_join_only_so_often(settings, one_minute):
     limits = {**settings.SHOP_API_LIMITS, "room": {"token": 2, "address": 100}}
     settings.SHOP_API_LIMITS = limits
     item, api = make_roomy_item(), as_guest()

@@ -376,7 +376,9 @@ def test_who_signs_in_keeps_the_place_and_buys(client):
 # -- Limits ------------------------------------------------------------------------
 
 
-def test_joining_is_limited_per_address_together_with_the_api(client, settings):
+def test_joining_is_limited_per_address_together_with_the_api(
+    client, settings, one_minute
+):
     item = make_roomy_item()
     settings.SHOP_API_LIMITS = {
         **settings.SHOP_API_LIMITS,

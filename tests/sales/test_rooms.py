@@ -261,13 +261,16 @@ def test_the_estimate_follows_the_admissions_of_the_last_minutes(server):
     join("g:ann", allowance=1)
     for name in ("g:ben", "g:cem", "g:dan"):
         join(name, allowance=1)
-    server.hset(META, "filled_at", milliseconds() - 30_000)
+    filled_at = milliseconds() - 30_000
+    server.hset(META, "filled_at", filled_at)
     rooms.leave(SALE, "g:ann")
 
     visit = look("g:dan", allowance=1)
 
     assert visit.place == 2
-    assert timedelta(seconds=59) < visit.estimate < timedelta(seconds=65)
+    one_went_in_after = visit.now - datetime.fromtimestamp(filled_at / 1000, UTC)
+    assert visit.estimate == 2 * one_went_in_after
+    assert visit.estimate >= timedelta(seconds=60)
 
 
 def test_a_claim_before_anybody_went_in_starts_no_estimate():

@@ -28,45 +28,58 @@ def has_ended(process):
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def watch_for(supervisor, seconds):
+def wait_until(condition, seconds=60):
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        supervisor.watch()
+    while not condition():
+        assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
+def watch_until(supervisor, condition):
+    def look():
+        supervisor.watch()
+        return condition()
+
+    wait_until(look)
+
+
+def said(log):
+    return log.read_text() if log.exists() else ""
+
+
 def test_process_that_ends_is_started_again_and_reported(supervisor, lines, tmp_path):
+    log = tmp_path / "short.log"
     supervisor.start("short", ["sh", "-c", "echo started; exit 3"])
 
-    watch_for(supervisor, seconds=1)
+    watch_until(supervisor, lambda: said(log).count("started\n") > 1)
 
     assert lines[0] == "short ended with status 3; starting it again"
-    assert (tmp_path / "short.log").read_text() == "started\n" * 2
 
 
 def test_pauses_grow_with_each_end_in_a_row(tmp_path):
     process = Process("short", ["true"], tmp_path / "log")
     process._popen.wait()
 
-    process.plan_start()
-    first = process.due_at - time.monotonic()
-    process.plan_start()
-    second = process.due_at - time.monotonic()
+    pauses = []
+    for _ in range(3):
+        before = time.monotonic()
+        process.plan_start()
+        pauses.append((process.due_at - time.monotonic(), process.due_at - before))
 
-    assert 0 < first < 0.6 < second < 1.1
+    for pause, (least, most) in zip((0.5, 1, 2), pauses, strict=True):
+        assert least <= pause <= most
 
 
 def test_killed_process_takes_its_children_along(supervisor, lines, tmp_path):
     supervisor.start("family", WITH_CHILD)
     log = tmp_path / "family.log"
-    while not log.exists() or not log.read_text():
-        time.sleep(0.02)
-    child = psutil.Process(int(log.read_text()))
+    wait_until(lambda: said(log))
+    child = psutil.Process(int(said(log)))
 
     child.parent().kill()
-    watch_for(supervisor, seconds=0.3)
+    watch_until(supervisor, lambda: lines)
 
-    assert has_ended(child)
+    wait_until(lambda: has_ended(child))
     assert lines == ["family ended by SIGKILL; starting it again"]
 
 
@@ -83,7 +96,7 @@ def test_stop_ends_even_the_stubborn(tmp_path, monkeypatch):
     supervisor = Supervisor(tmp_path, lambda line: None)
     supervisor.start("stubborn", [sys.executable, "-c", STUBBORN])
     supervisor.start("tame", SLEEP)
-    time.sleep(0.3)
+    wait_until(lambda: said(tmp_path / "stubborn.log"))
 
     supervisor.stop()
 
@@ -94,6 +107,7 @@ def test_stop_ends_even_the_stubborn(tmp_path, monkeypatch):
 STUBBORN = """
 import signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("stubborn", flush=True)
 time.sleep(60)
 """
 
@@ -108,14 +122,10 @@ time.sleep(60)
 """
     owner = subprocess.Popen([sys.executable, "-c", program])
     log = tmp_path / "one.log"
-    while not log.exists() or not log.read_text():
-        time.sleep(0.02)
-    process = psutil.Process(int(log.read_text()))
+    wait_until(lambda: said(log))
+    process = psutil.Process(int(said(log)))
 
     owner.kill()
     owner.wait()
 
-    deadline = time.monotonic() + 5
-    while not has_ended(process) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert has_ended(process)
+    wait_until(lambda: has_ended(process))

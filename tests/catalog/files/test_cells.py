@@ -121,11 +121,11 @@ def test_html_becomes_what_a_reader_sees(markup, text):
     ["<", "<a ", "<!--", "<script>", "</script ", "</", "&#", "<li ", "<?", "<p>"],
 )
 def test_html_made_to_be_slow_is_read_at_once(piece):
-    began = time.monotonic()
+    began = time.process_time()  # of this process alone, however busy the machine is
 
     cells.plain_text(piece * (130_000 // len(piece)))
 
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2  # it takes a fiftieth of that
 
 
 NAMES = st.lists(
