@@ -8,7 +8,7 @@ from sales import checkout, counters
 from sales.models import WaitingEntry
 from tests.api import Api, as_guest, as_staff, as_user, code
 from tests.factories import make_loaded_item, make_user
-from tests.sales.test_waiting_list import join, make_full_item, tick
+from tests.sales.waiting_list.line import join, make_full_item, tick
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from sales import checkout, counters, flash, sync, waiting_list
 from sales.models import Order, WaitingEntry
 from tests.factories import make_loaded_item, make_user
-from tests.sales.test_waiting_list import join, make_full_item, tick
+from tests.sales.waiting_list.line import join, make_full_item, tick
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db]
 HTMX = {"HX-Request": "true"}
