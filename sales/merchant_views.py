@@ -22,6 +22,14 @@ from sales.models import FlashSale, FlashSaleItem, ItemState, SaleState
 
 RECENT = 8
 VERDICT_BADGES = {"holds": "success", "drift": "danger", "unknown": "warning"}
+LINES = [
+    "--color-primary-600",
+    "--color-orange-500",
+    "--color-blue-600",
+    "--color-base-500",
+    "--color-red-500",
+    "--color-primary-300",
+]
 STOP_POLLING = 286
 STILL = (SaleState.DRAFT, SaleState.SETTLED, SaleState.CANCELLED)
 
@@ -230,17 +238,17 @@ def sale_report(request: HttpRequest, sale_id: int) -> HttpResponse:
 
 
 def _curves(found: report.SaleReport) -> str:
-    """Units taken over the time of the sale, a line per product, as JSON."""
-    colors = ["--color-primary-600", "--color-base-500", "--color-primary-300"]
-    past = sum(moment <= timezone.now() for moment in found.moments)
+    """What was taken since the opening, a line per product, as JSON."""
+    opens_at = found.sale.opens_at
     return json.dumps(
         {
-            "labels": [f"{moment:%b %d, %H:%M}" for moment in found.moments],
+            "labels": [report.span(moment - opens_at) for moment in found.moments],
             "datasets": [
                 {
                     "label": row.item.product.name,
-                    "color": colors[number % len(colors)],
-                    "data": row.curve[: past + 1],
+                    "color": LINES[number % len(LINES)],
+                    "borderDash": [6, 4] if number // len(LINES) % 2 else [],
+                    "data": row.shares,
                 }
                 for number, row in enumerate(found.items)
             ],

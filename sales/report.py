@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from django.db.models import Sum
+from django.db.models import Max, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -23,6 +23,7 @@ from sales.models import (
 )
 
 STEPS = 60
+MOVES = ("claim", "reclaim", "release", "refund")
 COLUMNS = (
     "sku",
     "units",
@@ -91,6 +92,12 @@ class ItemReport:
         return max(0, self.promised - self.item.units)
 
     @property
+    def shares(self) -> list[int]:
+        """The curve in percent of the units offered; all 0 when none was."""
+        offered = self.offered or 1
+        return [round(100 * claimed / offered) for claimed in self.curve]
+
+    @property
     def time_to_sell_out(self) -> timedelta | None:
         if self.sold_out_at is None:
             return None
@@ -103,13 +110,9 @@ class ItemReport:
 
     @property
     def sold_out_after(self) -> str:
-        """The time to sell out, for people: seconds while they count."""
-        seconds = self.seconds_to_sell_out
-        if seconds is None:
-            return ""
-        if seconds < 60:
-            return _("%(seconds).1f seconds") % {"seconds": seconds}
-        return str(timedelta(seconds=round(seconds)))
+        """The time to sell out, for people."""
+        taken = self.time_to_sell_out
+        return "" if taken is None else span(taken)
 
     @property
     def promised(self) -> int:
@@ -119,7 +122,7 @@ class ItemReport:
 
 @dataclass(frozen=True, slots=True)
 class SaleReport:
-    """The sale with its products; `moments` are the steps of the curves."""
+    """The sale with its products; `moments` are the ends of the curves' steps."""
 
     sale: FlashSale
     items: list[ItemReport]
@@ -134,6 +137,10 @@ class SaleReport:
     @property
     def oversold(self) -> int:
         return sum(item.oversold for item in self.items)
+
+    @property
+    def claims(self) -> int:
+        return sum(item.claims for item in self.items)
 
     @property
     def demand(self) -> Demand:
@@ -157,8 +164,7 @@ def lines(report: SaleReport) -> Iterator[list[str]]:
 def of_sale(sale: FlashSale) -> SaleReport:
     """Fold the events that are in PostgreSQL; also of a sale that still runs."""
     items = list(sale.items.select_related("product").order_by("pk"))
-    step = (sale.closes_at - sale.opens_at) / STEPS
-    moments = [sale.opens_at + number * step for number in range(1, STEPS + 1)]
+    moments = _moments(sale)
     revenues = dict(
         Order.objects.filter(flash_item__in=items, state=OrderState.PAID)
         .order_by()
@@ -184,6 +190,25 @@ def of_sale(sale: FlashSale) -> SaleReport:
     }
     line = WaitingEntry.objects.filter(item__in=items).tally()
     return SaleReport(sale, reports, moments, orders, line)
+
+
+def span(time: timedelta) -> str:
+    """A length of time for people: with tenths of a second while they count."""
+    if time < timedelta(minutes=1):
+        return _("%(seconds).1f seconds") % {"seconds": time.total_seconds()}
+    return str(timedelta(seconds=round(time.total_seconds())))
+
+
+def _moments(sale: FlashSale) -> list[datetime]:
+    """Equal steps from the opening until a unit was taken, or came back, last.
+
+    A rush is over in seconds; drawn over days it would be one upright line.
+    """
+    moves = FlashEvent.objects.filter(item__sale=sale, kind__in=MOVES)
+    last = moves.aggregate(last=Max("at"))["last"] or sale.closes_at
+    end = max(sale.opens_at, min(last, sale.closes_at))
+    whole = end - sale.opens_at
+    return [sale.opens_at + whole * number / STEPS for number in range(1, STEPS + 1)]
 
 
 def _fold(item: FlashSaleItem, moments: list[datetime]) -> ItemReport:

@@ -93,10 +93,21 @@ def test_curve_ends_with_what_is_taken(sale_redis):
     item = make_loaded_item(product=make_product(on_hand=9), sale=sale, units=9)
     claim(item, quantity=4)
 
-    curve = of(item).curve
+    found = of(item)
 
-    assert len(curve) == report.STEPS
-    assert (curve[0], curve[20], curve[-1]) == (0, 0, 4)
+    assert len(found.curve) == report.STEPS
+    assert (found.curve[0], found.curve[20], found.curve[-1]) == (0, 0, 4)
+    assert found.shares[-1] == 44
+
+
+def test_curve_of_a_rush_is_as_long_as_the_rush(sale_redis):
+    sale = make_sale(state="scheduled", opens_in=-60, closes_in=86_400)
+    item = make_loaded_item(product=make_product(on_hand=9), sale=sale, units=9)
+    claim(item)
+    claim(item)
+
+    last = FlashEvent.objects.filter(item=item, kind="claim").latest("seq").at
+    assert report.of_sale(sale).moments[-1] == last
 
 
 def test_refund_takes_units_out_of_the_report(sale_redis):
