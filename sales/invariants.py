@@ -242,7 +242,7 @@ def _same_counters(item: FlashSaleItem, s: Snapshot, here: Counters) -> Finding:
 
 
 def _same_claims(
-    item: FlashSaleItem, look: Claimants, noted: Mapping[UUID, StoredClaim]
+    item: FlashSaleItem, look: Claimants, noted: Mapping[UUID, counters.Note]
 ) -> Finding:
     """Invariant 7; `noted` are claims whose buyers were told, by the journal."""
     differences, lost = look.differences(), look.lost(noted)
@@ -255,7 +255,7 @@ def _same_claims(
     first = differences[0] if differences else ""
     if lost and not first:
         words = _("claim %(order)s of buyer %(buyer)s was confirmed and is lost")
-        first = words % {"order": lost[0], "buyer": noted[lost[0]].buyer}
+        first = words % {"order": lost[0], "buyer": noted[lost[0]].claim.buyer}
     return _finding(item, 7, not first, numbers, first, stops=bool(differences))
 
 

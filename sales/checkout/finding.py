@@ -117,6 +117,6 @@ def claim_of(order_id: UUID, order: Order | None) -> tuple[FlashSaleItem, UUID]:
 
 def note(item: FlashSaleItem, claim_id: UUID, state: str) -> None:
     """Note a claim's new state for recovery, before its buyer is told of it."""
-    stored = counters.find(item.pk, claim_id)
-    if stored is not None and stored.state == state:
-        counters.journal(item.pk, claim_id, stored, epoch=item.epoch)
+    found = counters.look_up(item.pk, claim_id)
+    if found is not None and found.claim.state == state:
+        counters.journal(item.pk, claim_id, found, epoch=item.epoch)

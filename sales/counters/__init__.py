@@ -20,6 +20,7 @@ from sales.counters.claiming import (
     claim_many,
     confirm,
     find,
+    look_up,
     reclaim,
     refund,
     release,
@@ -36,7 +37,6 @@ from sales.counters.loading import (
     restore_buyers,
 )
 from sales.counters.notebook import (
-    NOTE,
     close_journal,
     drop_journal,
     forget_journal,
@@ -57,6 +57,7 @@ from sales.counters.records import (
     POLICY_FIELDS,
     Claim,
     Event,
+    Note,
     Snapshot,
     StoredClaim,
 )
@@ -78,7 +79,6 @@ __all__ = [
     "BUYER",
     "LUA",
     "META_FIELDS",
-    "NOTE",
     "PARTS",
     "POLICY_FIELDS",
     "REFUSALS",
@@ -91,6 +91,7 @@ __all__ = [
     "Code",
     "Event",
     "NotLoaded",
+    "Note",
     "Snapshot",
     "Step",
     "StepRefused",
@@ -122,6 +123,7 @@ __all__ = [
     "journaled",
     "keep_for_line",
     "keys",
+    "look_up",
     "node_of",
     "patience",
     "preload",

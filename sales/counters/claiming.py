@@ -9,7 +9,7 @@ from uuid import UUID
 from django.conf import settings
 
 from sales.counters import connections, replies, scripts
-from sales.counters.records import Claim, StoredClaim
+from sales.counters.records import Claim, Note, StoredClaim
 from sales.counters.replies import (
     REFUSALS,
     Admitted,
@@ -171,10 +171,16 @@ def find(item_id: int, order_id: UUID) -> StoredClaim | None:
 
     Raises NotLoaded when Redis may have forgotten it.
     """
+    found = look_up(item_id, order_id)
+    return found.claim if found else None
+
+
+def look_up(item_id: int, order_id: UUID) -> Note | None:
+    """The same, with the number of the item's last event at that moment."""
     answer = scripts.run("find", item_id, str(order_id))
     code = Code(answer[0])
     if code is Code.UNKNOWN:
         return None
     if code is not Code.DONE:
         raise replies.lost(code)
-    return StoredClaim.parse(answer[1])
+    return Note(StoredClaim.parse(answer[1]), answer[2])

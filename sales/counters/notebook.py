@@ -1,8 +1,11 @@
-"""The journal: a second note of each admitted claim, until it is drained.
+"""The journal: a second note of what a claim's buyer was told, until it is drained.
 
 It is on the queue's server, so that a claim somebody was told about outlives even the
 loss of the whole sale Redis. Recovery closes the notebook of an epoch before it reads
 it, so a claim is either read there or its note is refused and its buyer is not told.
+
+A note says of which event it is, so that a later one is not replaced, nor dropped, by
+somebody who was slower.
 """
 
 import logging
@@ -18,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from sales.counters.records import StoredClaim
+from sales.counters.records import Note
 from sales.counters.replies import Unsure
 
 logger = logging.getLogger(__name__)
@@ -29,19 +32,31 @@ _local = threading.local()
 NOTE = """
 local closed = redis.call("HGET", KEYS[1], "_closed")
 if closed and tonumber(closed) >= tonumber(ARGV[1]) then return 0 end
+local noted = redis.call("HGET", KEYS[1], ARGV[2])
+if noted and tonumber(noted:match("^%d+")) > tonumber(ARGV[3]:match("^%d+")) then
+  return 1
+end
 redis.call("HSET", KEYS[1], ARGV[2], ARGV[3])
 return 1
 """
+FORGET = """
+for n = 2, #ARGV do
+  local noted = redis.call("HGET", KEYS[1], ARGV[n])
+  if noted and tonumber(noted:match("^%d+")) <= tonumber(ARGV[1]) then
+    redis.call("HDEL", KEYS[1], ARGV[n])
+  end
+end
+"""
 
 
-def journal(item_id: int, order_id: UUID, claim: StoredClaim, *, epoch: int) -> None:
+def journal(item_id: int, order_id: UUID, note: Note, *, epoch: int) -> None:
     """Note what a claim's buyer is about to be told. A failure is only logged.
 
     Raises Unsure when the item has been rebuilt since: the claim may be lost.
     """
     try:
         is_noted = _journal().eval(
-            NOTE, 1, _journal_key(item_id), str(epoch), str(order_id), str(claim)
+            NOTE, 1, _journal_key(item_id), str(epoch), str(order_id), str(note)
         )
     except RedisError as error:
         logger.warning("claim %s is not in the journal: %s", order_id, error)
@@ -58,25 +73,25 @@ def close_journal(item_id: int, epoch: int) -> None:
         logger.warning("the journal of item %s stays open: %s", item_id, error)
 
 
-def journaled(item_id: int) -> dict[UUID, StoredClaim]:
-    """Claims noted and not yet drained; empty when the journal cannot be read."""
+def journaled(item_id: int) -> dict[UUID, Note]:
+    """What was noted of claims and is not drained; empty when it cannot be read."""
     try:
         rows = cast(dict[str, str], _journal().hgetall(_journal_key(item_id)))
     except RedisError as error:
         logger.warning("the journal of item %s cannot be read: %s", item_id, error)
         return {}
     return {
-        UUID(order_id): StoredClaim.parse(text)
+        UUID(order_id): Note.parse(text)
         for order_id, text in rows.items()
         if order_id != "_closed"
     }
 
 
-def forget_journal(item_id: int, order_ids: Sequence[str]) -> None:
-    """Drop the notes of claims that are in PostgreSQL now."""
+def forget_journal(item_id: int, order_ids: Sequence[str], *, up_to: int) -> None:
+    """Drop what was noted of claims up to an event that is in PostgreSQL now."""
     try:
         if order_ids:
-            _journal().hdel(_journal_key(item_id), *order_ids)
+            _journal().eval(FORGET, 1, _journal_key(item_id), str(up_to), *order_ids)
     except RedisError as error:
         logger.warning("the journal of item %s keeps old notes: %s", item_id, error)
 

@@ -39,6 +39,22 @@ class StoredClaim:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """A claim as it was after the item's event `as_of`; the journal keeps such."""
+
+    claim: StoredClaim
+    as_of: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Note":
+        as_of, claim = text.split(" ", 1)
+        return cls(StoredClaim.parse(claim), int(as_of))
+
+    def __str__(self) -> str:
+        return f"{self.as_of} {self.claim}"
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """An item's counters at one moment of Redis time (milliseconds)."""
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from sales import counters, demand, rooms, sync
-from sales.counters import Admitted, ClaimRefused, NotLoaded, Snapshot, Unsure
+from sales.counters import Admitted, ClaimRefused, Note, NotLoaded, Snapshot, Unsure
 from sales.models import ClaimAnswer, FlashSaleItem, ItemState, SaleState
 
 
@@ -82,10 +82,13 @@ def _noted_claim(item_id: int, order_id: UUID, buyer: str, quantity: int) -> Adm
     except NotLoaded:
         _refuse_if_not_running(item_id)
         raise
-    # Repeats too: the first answer may have been lost before it was noted.
-    if admitted.state == "held":
-        stored = admitted.stored(buyer=buyer, quantity=quantity)
-        counters.journal(item_id, order_id, stored, epoch=epoch)
+    note: Note | None
+    if admitted.replayed:  # the first answer may have been lost before it was noted
+        note = counters.look_up(item_id, order_id)
+    else:
+        note = Note(admitted.stored(buyer=buyer, quantity=quantity), admitted.seq)
+    if note is not None and note.claim.state == "held":
+        counters.journal(item_id, order_id, note, epoch=epoch)
     return admitted
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from sales import counters, flash, sync
 from sales.counters import NotLoaded, StoredClaim
-from sales.folding import CANCELLED, EXPIRED, HELD, PAID, Claimed, Entry
+from sales.folding import CANCELLED, EXPIRED, HELD, PAID, PAYING, Claimed, Entry
 from sales.models import FlashSaleItem, ItemState, OrderState, Payment, PaymentState
 from sales.recovery import doubts
 
@@ -19,15 +19,17 @@ logger = logging.getLogger(__name__)
 
 # A rebuilt item continues with numbers no lost event can have had.
 JUMP = 1_000_000
+LATER = datetime.max.replace(tzinfo=UTC)
 
 
 def save_what_is_left(item: FlashSaleItem, doubt: str) -> None:
     """Take all into PostgreSQL that it can get, before anything is deleted."""
     _close(item)
     drained = _drain_what_is_sure(item)
+    recorded = item.last_seq
     item.last_seq += JUMP
-    found = _from_journal(item)
-    followed = _from_payments(item)
+    found, held_again = _from_journal(item, after=recorded)
+    followed = _from_payments(item, held_again)
     item.epoch += 1
     item.save(update_fields=["epoch", "last_seq"])
     saved = (
@@ -80,11 +82,21 @@ def _drain_what_is_sure(item: FlashSaleItem) -> int:
     return drained
 
 
-def _from_journal(item: FlashSaleItem) -> int:
-    """Record claims that buyers were told about and that only the journal knows."""
+def _from_journal(item: FlashSaleItem, *, after: int) -> tuple[int, list[UUID]]:
+    """Record what buyers were told, and only the journal knows.
+
+    Of a recorded claim that is what was noted `after` the last event that was drained.
+    Returns how many steps, and the claims that were held again.
+    """
     counters.close_journal(item.pk, item.epoch)
-    noted = counters.journaled(item.pk)
-    known = sync.claims_of(item, noted)
+    notes = counters.journaled(item.pk)
+    known = sync.claims_of(item, notes)
+    noted = {
+        pk: note.claim
+        for pk, note in notes.items()
+        if note.as_of > after or pk not in known
+    }
+    held_again: list[UUID] = []
     entries: list[Entry] = []
     left = item.left
     steps = [(_lost_steps(known.get(pk), note), pk, note) for pk, note in noted.items()]
@@ -95,6 +107,8 @@ def _from_journal(item: FlashSaleItem) -> int:
         if kinds[:1] in (["claim"], ["reclaim"]) and stored.quantity > left:
             logger.error("claim %s from the journal finds no units", order_id)
             continue
+        if "reclaim" in kinds:
+            held_again.append(order_id)
         for kind in kinds:
             left += stored.quantity if kind == "release" else -stored.quantity
             entries.append(
@@ -106,27 +120,39 @@ def _from_journal(item: FlashSaleItem) -> int:
                     stored.buyer,
                     stored.quantity,
                     expires_at=stored.expires_at if kind != "release" else None,
-                    reason=stored.state,
+                    reason=_why(known.get(order_id)) if kind == "release" else "",
                 )
             )
     _record(item, entries)
-    return len(entries)
+    return len(entries), held_again
 
 
 def _lost_steps(known: Claimed | None, noted: StoredClaim) -> list[str]:
-    """The steps a noted claim took that are not recorded."""
+    """The steps from what is recorded of a claim to what was noted of it later."""
     is_cancelled = noted.state == CANCELLED
     if known is None:
         return ["claim", "release"] if is_cancelled else ["claim"]
+    if known.state in (EXPIRED, CANCELLED):
+        return [] if is_cancelled else ["reclaim"]
+    if known.state not in (HELD, PAYING):
+        return []
     if is_cancelled:
-        same_hold = known.expires_at == noted.expires_at
-        return ["release"] if known.state == HELD and same_hold else []
-    released = known.state in (EXPIRED, CANCELLED)
-    return ["reclaim"] if released and noted.expires_at > known.expires_at else []
+        return ["release"]
+    same_hold = known.state == HELD and known.expires_at == noted.expires_at
+    return [] if same_hold else ["release", "reclaim"]
 
 
-def _from_payments(item: FlashSaleItem) -> int:
-    """Record the steps that payments prove and whose events are lost."""
+def _why(known: Claimed | None) -> str:
+    """Why a claim was released: what is in payment ends by a decline alone."""
+    return "declined" if known and known.state == PAYING else "cancelled"
+
+
+def _from_payments(item: FlashSaleItem, held_again: Sequence[UUID]) -> int:
+    """Record the steps that payments prove and whose events are lost.
+
+    Of claims that the journal knew to be held again, all declines are over: if one came
+    later, and is lost, the hold ends by itself.
+    """
     Payment.objects.filter(
         order__flash_item=item,
         order__state__in=[OrderState.EXPIRED, OrderState.CANCELLED],
@@ -136,7 +162,7 @@ def _from_payments(item: FlashSaleItem) -> int:
     for payment in _telling(item).select_related("order").order_by("created_at", "pk"):
         payments.setdefault(payment.order.claim_id, []).append(payment)  # type: ignore[arg-type]
     entries: list[Entry] = []
-    again = _held_again(item)
+    again = _held_again(item) | dict.fromkeys(held_again, LATER)
     for claim_id, claimed in sync.claims_of(item, payments).items():
         for kind in _proven(claimed, payments[claim_id], again.get(claim_id)):
             entries.append(

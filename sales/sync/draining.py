@@ -63,5 +63,8 @@ def drain_locked(item: FlashSaleItem, batch: int = BATCH) -> int:
         recording.record(item, [stream.parse(event) for event in waiting])
         # Lost at worst together with this process; recovery skips what is known.
         known = [e.fields["order_id"] for e in waiting if "order_id" in e.fields]
-        transaction.on_commit(lambda: counters.forget_journal(item.pk, known))
+        last = item.last_seq
+        transaction.on_commit(
+            lambda: counters.forget_journal(item.pk, known, up_to=last)
+        )
     return len(waiting)

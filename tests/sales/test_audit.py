@@ -189,7 +189,8 @@ def test_a_confirmed_claim_that_is_nowhere_is_reported_without_a_pause(
 ):
     item, _ = make_lived_item()
     with redis.Redis.from_url(settings.QUEUE_REDIS_URL) as queue:
-        note = str(counters.StoredClaim("held", "g:zoe", 1, 1, 99, 1, False))
+        stored = counters.StoredClaim("held", "g:zoe", 1, 1, 99, 1, False)
+        note = str(counters.Note(stored, as_of=99))
         queue.hset(f"flash:{{{item.pk}}}:journal", str(uuid4()), note)
 
     run = audit.run()

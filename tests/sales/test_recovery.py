@@ -367,7 +367,7 @@ class TestJournal:
         (made,) = counters.claim_many(
             item.pk, epoch=1, claims=[offer], offer_ms=3_600_000
         )
-        note = made.stored(buyer=offer.buyer, quantity=1)
+        note = counters.Note(made.stored(buyer=offer.buyer, quantity=1), made.seq)
         counters.journal(item.pk, offer.order_id, note, epoch=1)
         lose(sale_redis)
 

@@ -23,25 +23,40 @@ class TestJournal:
         order_id = uuid4()
         admitted = claim(2, order_id=order_id)
         stored = admitted.stored(buyer="g:alice", quantity=2)
-        counters.journal(ITEM, order_id, stored, epoch=1)
-        return order_id, stored
+        note = counters.Note(stored, admitted.seq)
+        counters.journal(ITEM, order_id, note, epoch=1)
+        return order_id, note
 
     def test_a_noted_claim_outlives_the_sale_redis(self, sale_redis):
         make_counters()
-        order_id, stored = self.note()
+        order_id, note = self.note()
         sale_redis.flushall()
-        assert counters.journaled(ITEM) == {order_id: stored}
+        assert counters.journaled(ITEM) == {order_id: note}
+
+    def test_a_note_that_comes_late_does_not_replace_a_later_one(self, sale_redis):
+        make_counters()
+        order_id, note = self.note()
+        later = counters.Note(note.claim, note.as_of + 8)
+        counters.journal(ITEM, order_id, later, epoch=1)
+        counters.journal(ITEM, order_id, note, epoch=1)
+        assert counters.journaled(ITEM) == {order_id: later}
 
     def test_what_is_drained_is_forgotten(self, sale_redis):
         make_counters()
         first, second = self.note()[0], self.note()[0]
-        counters.forget_journal(ITEM, [str(first)])
-        counters.forget_journal(ITEM, [])
+        counters.forget_journal(ITEM, [str(first)], up_to=99)
+        counters.forget_journal(ITEM, [], up_to=99)
         assert counters.journaled(ITEM).keys() == {second}
+
+    def test_what_was_noted_after_the_drain_is_not_forgotten(self, sale_redis):
+        make_counters()
+        order_id, note = self.note()
+        counters.forget_journal(ITEM, [str(order_id)], up_to=note.as_of - 1)
+        assert counters.journaled(ITEM) == {order_id: note}
 
     def test_no_note_is_taken_after_recovery_has_begun_to_read(self, sale_redis):
         make_counters()
-        order_id, stored = self.note()
+        order_id, note = self.note()
         counters.close_journal(ITEM, 1)
 
         with pytest.raises(Unsure):
@@ -49,7 +64,7 @@ class TestJournal:
 
         assert counters.journaled(ITEM).keys() == {order_id}
         second = uuid4()
-        counters.journal(ITEM, second, stored, epoch=2)
+        counters.journal(ITEM, second, note, epoch=2)
         assert counters.journaled(ITEM).keys() == {order_id, second}
 
     def test_a_journal_that_is_gone_refuses_nobody(
@@ -58,6 +73,6 @@ class TestJournal:
         make_counters()
         settings.QUEUE_REDIS_URL = f"unix://{tmp_path}/nobody.sock"
         order_id, _ = self.note()
-        counters.forget_journal(ITEM, [str(order_id)])
+        counters.forget_journal(ITEM, [str(order_id)], up_to=99)
         counters.drop_journal(ITEM)
         assert counters.journaled(ITEM) == {}
