@@ -6,7 +6,13 @@ from typing import Annotated, Generic, TypeVar
 
 from django.conf import settings
 from ninja import Field, Schema
-from pydantic import ConfigDict, PlainSerializer, StringConstraints, WithJsonSchema
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 from catalog.models import StockMovement
 from catalog.status import StockStatus
@@ -18,11 +24,15 @@ PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 
 
 def text(most: int, *, least: int = 0) -> StringConstraints:
-    """One line of text of at most so many characters."""
-    return StringConstraints(min_length=least, max_length=most, pattern=PRINTABLE)
+    """One line of text of at most so many characters, without spaces around it."""
+    return StringConstraints(
+        strip_whitespace=True, min_length=least, max_length=most, pattern=PRINTABLE
+    )
 
 
 Sku = Annotated[str, text(80, least=1), Field(examples=["CLAY-POT"])]
+# `?status=` asks for everything, as a filter that is left out does.
+EmptyIsNone = BeforeValidator(lambda value: None if value == "" else value)
 Quantity = Annotated[int, Field(ge=1, le=settings.SHOP_MAX_QUANTITY)]
 Level = Annotated[int, Field(ge=0, le=settings.SHOP_MAX_QUANTITY)]
 Price = Annotated[
@@ -58,7 +68,7 @@ class PageQuery(Schema):
 
 
 class ProductQuery(PageQuery):
-    status: StockStatus | None = None
+    status: Annotated[StockStatus | None, EmptyIsNone] = None
     q: Annotated[str, text(200)] = Field("", description="Words, or their beginnings.")
 
 

@@ -246,10 +246,13 @@ def _item_of(sale_id: int, sku: str) -> int:
 
 
 def _refused(refused: ClaimRefused, item_id: int) -> Problem:
-    extra: dict[str, Any] = {"left": refused.left}
-    if refused.code == "all_held":
+    extra: dict[str, Any] = {}
+    if refused.code == "sold_out":
+        extra = {"left": refused.left}
+    elif refused.code == "all_held":
         tag = tags.read([item_id]).get(item_id)
-        extra["next_hold_at"] = tag.next_hold_at if tag else None
+        ends = tag.next_hold_at if tag else None
+        extra = {"left": refused.left, "next_hold_at": ends}
     elif refused.code == "limit_reached":
         extra = {"still_allowed": refused.detail}
     elif refused.code == "not_started":

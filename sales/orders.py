@@ -127,6 +127,8 @@ def begin_payment(order_id: UUID, *, now: datetime | None = None) -> Order:
         order = _locked(order_id)
         if order.state == OrderState.PAYING:
             return order
+        if order.state == OrderState.PAID:
+            raise NotPossible(_("This order is paid already."))
         if order.state != OrderState.HELD or order.expires_at <= (
             now or timezone.now()
         ):

@@ -1,6 +1,6 @@
 """What the JSON API takes and gives for accounts, carts, orders and flash sales."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from pydantic import AfterValidator, AwareDatetime, StringConstraints, model_val
 
 from catalog.schemas import (
     PRINTABLE,
+    EmptyIsNone,
     Input,
     Money,
     PageQuery,
@@ -170,6 +171,13 @@ class ReceivedOut(Schema):
 # -- Flash sales ------------------------------------------------------------------
 
 
+# What has another year is a mistake, and the ends of the calendar fit no time zone.
+Moment = Annotated[
+    AwareDatetime,
+    Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2100, 1, 1, tzinfo=UTC)),
+]
+
+
 class OfferIn(Input):
     sku: Sku
     units: Quantity | Literal["all"]
@@ -179,8 +187,8 @@ class OfferIn(Input):
 
 class FlashSaleIn(Input):
     name: Annotated[str, text(120, least=1)] = Field(examples=["12.12"])
-    opens_at: AwareDatetime
-    closes_at: AwareDatetime
+    opens_at: Moment
+    closes_at: Moment
     items: list[OfferIn] = Field(min_length=1, max_length=500)
     has_waiting_room: bool = Field(
         False, description="Let shoppers in one after the other."
@@ -194,7 +202,7 @@ class FlashSaleIn(Input):
 
 
 class SaleQuery(PageQuery):
-    state: SaleState | None = None
+    state: Annotated[SaleState | None, EmptyIsNone] = None
 
 
 class FlashItemOut(Schema):
