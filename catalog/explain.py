@@ -37,19 +37,19 @@ MARKS = {
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One number of a formula, in words, and where it comes from."""
+    """One number of a formula, in words, and where it comes from.
 
-    number: int
+    `is_taken_off` is said of each: a 0 that is taken off has no sign of its own.
+    """
+
+    size: int
     text: str
     url: str
+    is_taken_off: bool = False
 
     @property
-    def is_taken_off(self) -> bool:
-        return self.number < 0
-
-    @property
-    def size(self) -> int:
-        return abs(self.number)
+    def number(self) -> int:
+        return -self.size if self.is_taken_off else self.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,8 @@ def _figures(row: Stock, levels: list[ThresholdChange]) -> Iterator[Figure]:
         row.available,
         [
             Part(row.on_hand, _("on hand"), "#on_hand"),
-            Part(-row.reserved, _("reserved"), "#reserved"),
-            Part(-row.allocated, _("allocated"), "#allocated"),
+            _less(row.reserved, _("reserved"), "#reserved"),
+            _less(row.allocated, _("allocated"), "#allocated"),
         ],
     )
     yield Figure(
@@ -110,7 +110,7 @@ def _figures(row: Stock, levels: list[ThresholdChange]) -> Iterator[Figure]:
         row.sellable,
         [
             Part(row.available, _("available"), "#available"),
-            Part(-row.safety_threshold, _("safety threshold"), "#safety_threshold"),
+            _less(row.safety_threshold, _("safety threshold"), "#safety_threshold"),
         ],
         ""
         if row.available >= row.safety_threshold
@@ -130,6 +130,10 @@ def _figures(row: Stock, levels: list[ThresholdChange]) -> Iterator[Figure]:
         yield Figure(name, label, number, [part], _last_change(name, levels))
 
 
+def _less(size: int, text: str, url: str) -> Part:
+    return Part(size, text, url, is_taken_off=True)
+
+
 def _by_kind(row: Stock) -> list[Part]:
     """The ledger's sums: what came, went and was counted since the product is there."""
     sums = (
@@ -142,9 +146,10 @@ def _by_kind(row: Stock) -> list[Part]:
     ledger = reverse("admin:catalog_stockmovement_changelist")
     return [
         Part(
-            total,
+            abs(total),
             str(StockMovement.Kind(kind).label).lower(),
             f"{ledger}?product__id__exact={row.pk}&kind__exact={kind}",
+            is_taken_off=total < 0,
         )
         for kind, total in sums
     ]
@@ -172,8 +177,8 @@ def _status(row: Stock) -> Figure:
         above,
         [
             Part(row.on_hand, _("on hand"), "#on_hand"),
-            Part(-row.reserved, _("reserved"), "#reserved"),
-            Part(-row.safety_threshold, _("safety threshold"), "#safety_threshold"),
+            _less(row.reserved, _("reserved"), "#reserved"),
+            _less(row.safety_threshold, _("safety threshold"), "#safety_threshold"),
         ],
         note,
     )

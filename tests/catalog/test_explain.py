@@ -4,11 +4,13 @@ from datetime import timedelta
 import pytest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import strip_tags
 
 from catalog import explain, stock, thresholds
 from catalog.models import Stock
 from tests.factories import make_category, make_product, make_staff
 
+MINUS = "\N{MINUS SIGN}"
 pytestmark = pytest.mark.django_db
 
 
@@ -36,6 +38,16 @@ def test_parts_of_every_figure_add_up_to_it():
         (30, "receipt"),
         (-2, "sale"),
     ]
+
+
+def test_nothing_that_is_taken_off_is_still_taken_off(admin_client):
+    pot = make_product("Clay pot", on_hand=3)
+    url = reverse("admin:catalog_stock_change", args=[pot.pk])
+
+    text = " ".join(strip_tags(admin_client.get(url).content.decode()).split())
+
+    assert "= 3 on hand - 0 reserved - 0 allocated" in text.replace(MINUS, "-")
+    assert "= 3 available - 0 safety threshold" in text.replace(MINUS, "-")
 
 
 def test_every_figure_has_parts_and_every_part_leads_somewhere(admin_client):
