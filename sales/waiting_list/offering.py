@@ -63,12 +63,15 @@ def _admits(s: Snapshot) -> bool:
 
 
 def _shares(entries: Sequence[WaitingEntry], free: int) -> list[Claim]:
-    """What the first in line get: all they want, and the last of them the rest."""
+    """What the first in line get: all they want, and the last of them the rest.
+
+    Nobody is offered more than the shop sells at once, whatever they asked for once.
+    """
     claims = []
     for entry in entries:
         if not free:
             break
-        units = min(entry.quantity, free)
+        units = min(entry.quantity, free, settings.SHOP_MAX_QUANTITY)
         claims.append(Claim(entry.order_id, entry.buyer, units))
         free -= units
     return claims
