@@ -1,6 +1,5 @@
 """One PostgreSQL or Valkey process, run from the program inside a Python wheel."""
 
-import ctypes
 import hashlib
 import os
 import pwd
@@ -8,12 +7,10 @@ import shutil
 import signal
 import stat
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,8 @@ import psycopg2
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from shop.processes import last_lines, spawn
 
 Report = Callable[[str], object]
 
@@ -36,51 +35,6 @@ class EmbeddedError(Exception):
 
 def nothing(_line: str) -> None:
     """A Report that nobody reads."""
-
-
-# -- Processes --------------------------------------------------------------------
-
-_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-PR_SET_PDEATHSIG = 1
-
-
-def _follow(parent: int, end_signal: int) -> None:
-    if _libc is not None:
-        _libc.prctl(PR_SET_PDEATHSIG, end_signal)
-        if os.getppid() != parent:  # it died before the line above
-            os.kill(os.getpid(), end_signal)
-
-
-def spawn(
-    command: Sequence[str | Path],
-    log: Path,
-    *,
-    end_signal: int = signal.SIGTERM,
-    **options: Any,
-) -> subprocess.Popen[bytes]:
-    """Start a process in a session of its own, its output added to `log`.
-
-    Ctrl-C in our terminal does not reach it. On Linux the kernel sends it
-    `end_signal` when the calling thread ends, be it by SIGKILL.
-    """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        return subprocess.Popen(  # noqa: S603 - the callers name fixed programs
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=partial(_follow, os.getpid(), end_signal),
-            **options,
-        )
-
-
-def last_lines(log: Path, start: int = 0) -> str:
-    with suppress(OSError):
-        lines = log.read_bytes()[start:].decode(errors="replace").splitlines()
-        return "\n".join(f"    {line}" for line in lines[-8:])
-    return ""
 
 
 def _package_file(package: str, pattern: str) -> Path:

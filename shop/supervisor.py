@@ -10,7 +10,8 @@ from pathlib import Path
 
 import psutil
 
-from shop.daemons import EmbeddedError, Report, last_lines, spawn
+from shop.daemons import EmbeddedError, Report
+from shop.processes import last_lines, spawn
 
 FIRST_PAUSE = 0.5  # seconds before a start again; doubles each time
 LONGEST_PAUSE = 30.0

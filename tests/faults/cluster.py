@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 import redis
 
-from shop.daemons import Redis, _package_file, spawn
+from shop.daemons import Redis, _package_file
+from shop.processes import spawn
 
 SLOTS = 16384
 

@@ -16,7 +16,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from shop import embedded
-from shop.daemons import EmbeddedError, last_lines, spawn
+from shop.daemons import EmbeddedError
+from shop.processes import last_lines, spawn
 from shop.supervisor import Supervisor
 
 MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
