@@ -218,6 +218,7 @@ def local_environment(data_dir: Path) -> dict[str, str]:
         "SECRET_KEY": key_file.read_text().strip(),
         "ALLOWED_HOSTS": "localhost,127.0.0.1,[::1]",
         "EMAIL_URL": f"filemail:///{quote(str(data_dir / 'mail'))}",
+        "SHOP_LOCAL": "on",
         "SHOP_HTTPS": "off",
         "SHOP_TEST_GATEWAY": "on",
     }

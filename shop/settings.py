@@ -82,12 +82,14 @@ def env_url(name: str, default: str | None, schemes: Sequence[str]) -> str:
 
 
 # -- Where we are -----------------------------------------------------------------
-# Without DATABASE_URL the embedded servers serve (manage.py starts them), unless
-# DEBUG=off says that this is production.
+# Without DATABASE_URL the embedded servers serve, unless DEBUG=off says that this is
+# production. manage.py starts them, and then sets DATABASE_URL and SHOP_LOCAL.
 
 DEBUG = env_bool("DEBUG", False)
 TESTING = "pytest" in sys.modules
-LOCAL = DEBUG or ("DATABASE_URL" not in os.environ and "DEBUG" not in os.environ)
+LOCAL = DEBUG or env_bool(
+    "SHOP_LOCAL", not (env_str("DATABASE_URL", "") or env_str("DEBUG", ""))
+)
 DEMO = env_bool("SHOP_DEMO", False)
 DATA_DIR = Path(env_str("DATA_DIR", str(BASE_DIR / "var"))).resolve()
 

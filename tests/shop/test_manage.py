@@ -67,12 +67,16 @@ def test_missing_tables_say_what_to_run():
     assert done.stderr.startswith("Run `manage.py migrate` first: ")
 
 
-def test_command_in_a_fresh_clone_gets_servers_and_tables(local):
-    code = "from django.contrib.auth.models import User; print(User.objects.count())"
+def test_command_in_a_fresh_clone_gets_servers_tables_and_local_defaults(local):
+    code = """
+from django.conf import settings
+from django.contrib.auth.models import User
+print(User.objects.count(), settings.LOCAL, settings.SHOP_STAFF_TWO_FACTOR)
+"""
 
     done = manage("shell", "--verbosity", "0", "--command", code, **local)
 
-    assert done.stdout == "0\n"
+    assert done.stdout == "0 True False\n"
     assert "creating the tables" in done.stderr
     assert done.returncode == 0
 
