@@ -1,10 +1,17 @@
 """A real Chromium for the pages of a live server, and its complaints."""
 
+import threading
+from urllib.request import urlopen
+
 import pytest
 from django.conf import settings
 from django.test import Client
+from playwright.sync_api import expect
 
 from tests import chromium
+
+PATIENCE = 60_000  # milliseconds; only a page that never comes round waits so long
+expect.set_options(timeout=PATIENCE)
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -17,6 +24,13 @@ ARGUMENTS = [
 ]
 # An answer like 422 is one we meant; Chromium notes each as a failed resource.
 ANSWERS = ("status of 404", "status of 409", "status of 422")
+# Until its scripts run, a page is one without scripts: no test may click it so soon.
+NO_CLICK_BEFORE_LOAD = """
+const asleep = new CSSStyleSheet();
+asleep.replaceSync("* { pointer-events: none !important }");
+document.adoptedStyleSheets = [asleep];
+addEventListener("load", () => { document.adoptedStyleSheets = []; });
+"""
 
 
 def pytest_collection_modifyitems(items):
@@ -27,11 +41,26 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args():
-    return {"executable_path": chromium.find(), "args": ARGUMENTS}
+    path = chromium.find()
+    return {"executable_path": path, "args": ARGUMENTS, "timeout": 3 * PATIENCE}
 
 
 @pytest.fixture
-def visit(browser, live_server, sale_redis):
+def answered(live_server):
+    """At the end of the test, wait until the shop has answered all it was asked.
+
+    What it would still write then could be found by the next test.
+    """
+    yield
+    with urlopen(f"{live_server.url}/healthz", timeout=60):
+        pass  # whoever came before is being served by now
+    for thread in threading.enumerate():
+        if "process_request_thread" in thread.name:
+            thread.join(60)
+
+
+@pytest.fixture
+def visit(browser, live_server, sale_redis, answered):
     """`visit(**options)` gives a new visitor's page of the shop.
 
     The test fails if the browser complained about a page, or asked another host.
@@ -40,7 +69,9 @@ def visit(browser, live_server, sale_redis):
 
     def new_visitor(**options):
         context = browser.new_context(base_url=live_server.url, **options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE)
+        if options.get("java_script_enabled", True):
+            context.add_init_script(NO_CLICK_BEFORE_LOAD)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
