@@ -1,8 +1,8 @@
 """A file of levels: a line per product, its SKU and the numbers it is to have.
 
 The columns are those of our product file, and mean the same: an empty cell makes the
-product inherit, a column that is not there leaves its level alone. Its other columns
-are passed over.
+product inherit, a column that is not there leaves its level alone. The other columns
+of our product file are passed over.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from catalog.files import cells, ours, sheets
 from catalog.models import Product
 from catalog.thresholds import KEEP, Keep, Levels
 
+MOST_LINES = 20_000
 LEVELS = ("safety_threshold", "low_stock_level")
 
 
@@ -36,9 +37,20 @@ class Found:
 
 
 def read(file: BinaryIO) -> Found:
-    """The levels a file asks for, by product id. Raises UnusableFile."""
-    sheet = sheets.read(file, is_known=_is_known)
+    """The levels a file asks for, by product id. Raises UnusableFile.
+
+    The file is read while somebody waits, so one of more than MOST_LINES is refused.
+    """
+    sheet = sheets.read(file, is_known=_is_known, most_lines=MOST_LINES)
     header = ours.names(sheet.header)
+    if strange := ours.strange(sheet.header):
+        raise sheets.UnusableFile(
+            _(
+                "Unknown columns: %(strange)s. The file needs “sku” and at least one "
+                "of “safety_threshold” and “low_stock_level”."
+            )
+            % {"strange": strange}
+        )
     if not _is_known(sheet.header):
         raise sheets.UnusableFile(
             _(
@@ -46,11 +58,6 @@ def read(file: BinaryIO) -> Found:
                 "and “low_stock_level”, each once; its columns are: %(names)s."
             )
             % {"names": ", ".join(header)}
-        )
-    if unknown := set(header) - {*ours.COLUMNS, *ours.COMPUTED}:
-        raise sheets.UnusableFile(
-            _("No column is called %(names)s; perhaps it is misspelt.")
-            % {"names": ", ".join(f"“{name}”" for name in sorted(unknown))}
         )
     records = [
         (line.number, dict(zip(header, line.cells, strict=False)))

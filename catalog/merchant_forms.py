@@ -18,7 +18,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from catalog import levels, saved_views
+from catalog import level_files, levels, saved_views
 from catalog.models import Category, Product, Stock
 
 
@@ -158,26 +158,22 @@ class ViewForm(forms.Form):
 
 
 class UploadForm(forms.Form):
-    """A file to import; it is only looked at until somebody says "import"."""
+    """A file to look at; nothing of it is written before somebody says so."""
 
     MOST_MEGABYTES = 20
+    TOO_LARGE = _(
+        "The file is larger than 20 MB. Import it in parts, or with "
+        "“manage.py import_products” on the server."
+    )
     file = forms.FileField(
-        label=_("CSV file"),
-        widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".csv,.txt,.tsv"}),
-        help_text=_(
-            "Our own export, a Shopify or a WooCommerce product export; up to 20 MB."
-        ),
+        label=_("CSV or XLSX file"),
+        widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".csv,.txt,.tsv,.xlsx"}),
     )
 
     def clean_file(self) -> "UploadedFile[Any]":
         file: UploadedFile[Any] = self.cleaned_data["file"]
         if (file.size or 0) > self.MOST_MEGABYTES * 1024 * 1024:
-            raise ValidationError(
-                _(
-                    "The file is larger than 20 MB. Import it in parts, or with "
-                    "“manage.py import_products” on the server."
-                )
-            )
+            raise ValidationError(self.TOO_LARGE)
         return file
 
 
@@ -186,14 +182,19 @@ class ImportForm(UploadForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        field = self.fields["file"]
-        field.label = _("CSV or XLSX file")
-        field.widget.attrs["accept"] = ".csv,.txt,.tsv,.xlsx"
+        self.fields["file"].help_text = _(
+            "Our own export, a Shopify or a WooCommerce product export; up to 20 MB."
+        )
 
 
 class LevelFileForm(UploadForm):
     """A file of levels, and why they change."""
 
+    MOST_MEGABYTES = 2
+    TOO_LARGE = _(
+        "The file is larger than 2 MB. Keep only the columns of the SKU and the "
+        "levels, or split it."
+    )
     reason = forms.CharField(
         label=_("Reason"),
         max_length=200,
@@ -204,7 +205,9 @@ class LevelFileForm(UploadForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["file"].help_text = _("CSV, up to 20 MB.")
+        self.fields["file"].help_text = _("Up to 2 MB and %(lines)s lines.") % {
+            "lines": f"{level_files.MOST_LINES:,}"
+        }
 
 
 class BulkLevelsForm(forms.Form):

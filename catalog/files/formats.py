@@ -87,19 +87,18 @@ def _find(header: Sequence[str]) -> Format | None:
 
 
 def _unknown(header: Sequence[str]) -> str:
-    """Why no format fits: the columns that are too much in our own, or all needs."""
-    names = ours.names(header)
-    if "sku" in names and len({*names} & {*ours.COLUMNS}) > 1:
-        strange = [
-            cells.shown(name)
-            for name, ours_ in zip(header, names, strict=True)
-            if ours_ not in {*ours.COLUMNS, *ours.COMPUTED}
-        ]
-        return _("Unknown columns: %(strange)s. Remove or rename them; %(known)s.") % {
-            "strange": ", ".join(strange),
-            "known": _("the columns are %(names)s")
-            % {"names": ", ".join(ours.COLUMNS)},
-        }
+    """Why no format fits: what is wrong with a header like ours, or what all need."""
+    if "sku" in ours.names(header):
+        known = {"known": ", ".join(ours.COLUMNS)}
+        if strange := ours.strange(header):
+            return _(
+                "Unknown columns: %(strange)s. Remove or rename them; the columns are "
+                "%(known)s."
+            ) % {"strange": strange, **known}
+        return _(
+            "The file has only the column “sku”. Add what is to change; the columns "
+            "are %(known)s."
+        ) % {**known}
     needs = "; ".join(f"{found.name}: {found.needs}" for found in FORMATS)
     return _(
         "The first line is not a header we know: %(header)s. These columns are needed: "

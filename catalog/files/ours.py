@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from difflib import get_close_matches
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -28,6 +29,8 @@ COLUMNS = (
 NEEDS = "sku, and for new products name and price"
 # Other exports of ours have these; they are results, there is nothing to import.
 COMPUTED = {"reserved", "allocated", "available", "sellable", "status"}
+LIKENESS = 0.75
+MOST_NAMED = 8
 KEPT_WHEN_EMPTY = {"on_hand", "handle", "published"}
 
 
@@ -40,6 +43,19 @@ def names(header: Sequence[str]) -> list[str]:
     """Column names as we write them: "On hand" is on_hand."""
     found = ["_".join(name.lower().split()) for name in header]
     return ["published" if name == "is_published" else name for name in found]
+
+
+def strange(header: Sequence[str]) -> str:
+    """The columns that are not ours, each with the one it may be meant for."""
+    told = []
+    for text, name in zip(header, names(header), strict=True):
+        if name not in {*COLUMNS, *COMPUTED}:
+            near = get_close_matches(name, COLUMNS, n=1, cutoff=LIKENESS)
+            meant = _(" (do you mean “%(name)s”?)") % {"name": near[0]} if near else ""
+            told.append(cells.shown(text) + meant)
+    if len(told) > MOST_NAMED:
+        told[MOST_NAMED:] = [_("%(count)d more") % {"count": len(told) - MOST_NAMED}]
+    return ", ".join(told)
 
 
 def read(sheet: Sheet, today: date, notices: list[Notice]) -> list[Draft]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import BinaryIO
 
 from django.utils.translation import gettext as _
@@ -49,11 +50,16 @@ class Sheet:
     delimiter: str
 
 
-def read(file: BinaryIO, *, is_known: Callable[[Sequence[str]], bool]) -> Sheet:
+def read(
+    file: BinaryIO,
+    *,
+    is_known: Callable[[Sequence[str]], bool],
+    most_lines: int | None = None,
+) -> Sheet:
     """The file as a sheet; the delimiter is the one whose header `is_known`.
 
     With no such delimiter it is the one that gives most columns, and the caller says
-    what is wrong with the header.
+    what is wrong with the header. A file of more than `most_lines` is not read on.
     """
     data = file.read(MAX_BYTES + 1)
     _refuse_what_is_too_large(data)
@@ -67,7 +73,12 @@ def read(file: BinaryIO, *, is_known: Callable[[Sequence[str]], bool]) -> Sheet:
     header = next(records, None)
     if header is None:
         raise UnusableFile(_("The file is empty."))
-    lines = list(records)
+    lines = list(islice(records, most_lines and most_lines + 1))
+    if most_lines and len(lines) > most_lines:
+        raise UnusableFile(
+            _("The file has more than %(limit)s lines. Split it into smaller files.")
+            % {"limit": most_lines}
+        )
     if not lines:
         raise UnusableFile(_("The file has a header but no products below it."))
     return Sheet(

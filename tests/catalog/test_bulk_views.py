@@ -1,7 +1,10 @@
+import io
+
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from catalog import stock, thresholds
+from catalog import level_files, stock, thresholds
+from catalog.files import workbooks
 from catalog.models import ThresholdChange
 from tests.factories import make_category, make_product, make_staff
 
@@ -107,6 +110,46 @@ def test_file_without_levels_is_refused_in_words(admin_client, text):
 
     assert response.status_code == 422
     assert response.context["form"].errors["file"]
+
+
+def test_column_that_is_misspelt_is_named_with_the_one_it_may_mean(admin_client):
+    response = look_at(admin_client, "sku,safety_treshold\nPOT,1\n")
+
+    (sentence,) = response.context["form"].errors["file"]
+    assert '"safety_treshold" (do you mean “safety_threshold”?)' in sentence
+
+
+def test_file_is_read_while_somebody_waits_so_a_long_one_is_refused(
+    admin_client, monkeypatch
+):
+    make_product(sku="POT")
+    monkeypatch.setattr(level_files, "MOST_LINES", 2)
+    two = "sku,safety_threshold\nPOT,1\n\nJUG,1\n"
+
+    assert look_at(admin_client, two).status_code == 200
+    response = look_at(admin_client, two + "MUG,1\n")
+
+    assert response.status_code == 422
+    assert "more than 2 lines" in response.context["form"].errors["file"][0]
+
+
+def test_file_of_more_than_two_megabytes_is_refused_unread(admin_client):
+    response = look_at(admin_client, "sku,safety_threshold\n" + " " * 2 * 1024 * 1024)
+
+    assert response.status_code == 422
+    assert "larger than 2 MB" in response.context["form"].errors["file"][0]
+
+
+def test_workbook_of_levels_is_read_like_the_file(admin_client):
+    pot = make_product(sku="POT", on_hand=5)
+    book = io.BytesIO()
+    workbooks.write(book, [["sku", "safety_threshold"], ["POT", "5"]])
+    file = SimpleUploadedFile("levels.xlsx", book.getvalue())
+
+    shown = admin_client.post(FILE, {"upload": "1", "file": file})
+    agree(admin_client, shown)
+
+    assert levels_of(pot)[0] == 5
 
 
 def test_file_after_the_stock_has_changed_shows_what_would_happen_now(admin_client):

@@ -320,9 +320,22 @@ def test_an_unknown_header_says_which_formats_and_columns_are_known():
         assert part in str(error.value)
 
 
-def test_a_mistyped_column_of_ours_is_named():
-    with pytest.raises(UnusableFile, match='Unknown columns: "on_hnad"'):
-        read_text("sku,name,price,on_hnad", "A,a,1,1")
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("sku,onhand", '"onhand" (do you mean “on_hand”?). Remove or rename'),
+        ("sku,name,price,on_hnad", '"on_hnad" (do you mean “on_hand”?)'),
+        ("SKU;Prise;Colour", '"Prise" (do you mean “price”?), "Colour". Remove'),
+        ("sku," + ",".join(f"x{n}" for n in range(10)), '"x7", 2 more. Remove'),
+        ("sku", "only the column “sku”"),
+    ],
+)
+def test_a_column_that_is_not_ours_is_named_with_the_one_it_may_mean(header, told):
+    with pytest.raises(UnusableFile) as error:
+        read_text(header, "A,1,1,1,1,1,1,1,1,1,1")
+
+    assert told in str(error.value)
+    assert "the columns are sku, name, price, " in str(error.value)
 
 
 def test_a_column_that_stands_twice_is_refused():
