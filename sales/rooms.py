@@ -5,9 +5,7 @@ Losing it lets nobody in: people join again. Each call is one script, decided by
 server's clock.
 """
 
-import os
 import secrets
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,12 +13,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import redis
 from django.conf import settings
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
+from sales import queue_server
 from sales.counters import NotLoaded
 
 KEPT = timedelta(hours=1)  # how long a room is kept after its sale has closed
@@ -51,7 +47,6 @@ return redis.call("ZREM", KEYS[3], ARGV[1])
 """
 
 _text = VISIT.read_text(encoding="utf-8")
-_local = threading.local()
 
 
 class RoomAway(NotLoaded):
@@ -125,7 +120,9 @@ def is_inside(sale_id: int, visitor: str) -> bool:
 def hand_over(sale_id: int, former: str, visitor: str) -> None:
     """Let a visitor who is known by another id now keep the place. Raises RoomAway."""
     with _translated():
-        _client().eval(HAND_OVER, len(PARTS), *keys(sale_id), former, visitor)
+        queue_server.client().eval(
+            HAND_OVER, len(PARTS), *keys(sale_id), former, visitor
+        )
 
 
 def serve(sale_id: int, visitor: str) -> None:
@@ -135,14 +132,14 @@ def serve(sale_id: int, visitor: str) -> None:
     if they counted on, units that come back would wait for the end of their pass.
     """
     with _translated():
-        _client().eval(SERVE, len(PARTS), *keys(sale_id), visitor)
+        queue_server.client().eval(SERVE, len(PARTS), *keys(sale_id), visitor)
 
 
 def leave(sale_id: int, visitor: str) -> None:
     """Give a visitor's place to the next. Raises RoomAway."""
     waiting, called, inside, _meta, served = keys(sale_id)
     with _translated():
-        pipeline = _client().pipeline(transaction=False)
+        pipeline = queue_server.client().pipeline(transaction=False)
         for key in (waiting, called, inside, served):
             pipeline.zrem(key, visitor)
         pipeline.execute()
@@ -151,7 +148,7 @@ def leave(sale_id: int, visitor: str) -> None:
 def crowd(sale_id: int) -> Crowd:
     """How many wait and how many are inside. Raises RoomAway."""
     with _translated():
-        client = _client()
+        client = queue_server.client()
         now = client.time()[0] * 1000
         waiting, called, inside, _meta, _served = keys(sale_id)
         pipeline = client.pipeline(transaction=False)
@@ -159,12 +156,6 @@ def crowd(sale_id: int) -> Crowd:
         pipeline.zcount(called, now, "+inf")
         pipeline.zcount(inside, now, "+inf")
         return Crowd(*pipeline.execute())
-
-
-def forget(sale_id: int) -> None:
-    """Send everybody away. Raises RoomAway."""
-    with _translated():
-        _client().delete(*keys(sale_id))
 
 
 def keys(sale_id: int) -> list[str]:
@@ -179,10 +170,8 @@ def _visit(sale_id: int, visitor: str, *args: str) -> Visit:
     pass_ms = str(settings.SHOP_ROOM_PASS_SECONDS * 1000)
     call_ms = str(settings.SHOP_ROOM_CALL_SECONDS * 1000)
     with _translated():
-        client = _client()
-        answer: Any = _local.script(
-            keys(sale_id), [visitor, *args, pass_ms, call_ms], client
-        )
+        script = queue_server.client().register_script(_text)
+        answer: Any = script(keys(sale_id), [visitor, *args, pass_ms, call_ms])
     state, ahead, until, admissions, span, now = answer
     estimate = None
     if state == "waiting" and admissions:
@@ -202,24 +191,6 @@ def _translated() -> Iterator[None]:
         yield
     except RedisError as error:
         raise RoomAway(f"the waiting room does not answer: {error}") from error
-
-
-def _client() -> redis.Redis:
-    """This thread's own connection to the queue's server."""
-    owner = (os.getpid(), settings.QUEUE_REDIS_URL)
-    if getattr(_local, "owner", None) != owner:
-        seconds = settings.SALE_REDIS_TIMEOUT_MS / 1000
-        _local.client = redis.Redis.from_url(
-            settings.QUEUE_REDIS_URL,
-            decode_responses=True,
-            single_connection_client=True,
-            socket_timeout=seconds,
-            socket_connect_timeout=seconds,
-            retry=Retry(NoBackoff(), 1),  # a second visit changes nothing
-        )
-        _local.script = _local.client.register_script(_text)
-        _local.owner = owner
-    return _local.client  # type: ignore[no-any-return]
 
 
 def _milliseconds(moment: datetime) -> str:

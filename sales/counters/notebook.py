@@ -9,24 +9,17 @@ somebody who was slower.
 """
 
 import logging
-import os
-import threading
 from collections.abc import Sequence
 from typing import cast
 from uuid import UUID
 
-import redis
-from django.conf import settings
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
+from sales import queue_server
 from sales.counters.records import Note
 from sales.counters.replies import Unsure
 
 logger = logging.getLogger(__name__)
-
-_local = threading.local()
 
 
 NOTE = """
@@ -55,7 +48,7 @@ def journal(item_id: int, order_id: UUID, note: Note, *, epoch: int) -> None:
     Raises Unsure when the item has been rebuilt since: the claim may be lost.
     """
     try:
-        is_noted = _journal().eval(
+        is_noted = queue_server.client().eval(
             NOTE, 1, _journal_key(item_id), str(epoch), str(order_id), str(note)
         )
     except RedisError as error:
@@ -68,7 +61,7 @@ def journal(item_id: int, order_id: UUID, note: Note, *, epoch: int) -> None:
 def close_journal(item_id: int, epoch: int) -> None:
     """Refuse notes of this epoch and of older ones from here on."""
     try:
-        _journal().hset(_journal_key(item_id), "_closed", str(epoch))
+        queue_server.client().hset(_journal_key(item_id), "_closed", str(epoch))
     except RedisError as error:
         logger.warning("the journal of item %s stays open: %s", item_id, error)
 
@@ -76,7 +69,9 @@ def close_journal(item_id: int, epoch: int) -> None:
 def journaled(item_id: int) -> dict[UUID, Note]:
     """What was noted of claims and is not drained; empty when it cannot be read."""
     try:
-        rows = cast(dict[str, str], _journal().hgetall(_journal_key(item_id)))
+        rows = cast(
+            dict[str, str], queue_server.client().hgetall(_journal_key(item_id))
+        )
     except RedisError as error:
         logger.warning("the journal of item %s cannot be read: %s", item_id, error)
         return {}
@@ -91,7 +86,9 @@ def forget_journal(item_id: int, order_ids: Sequence[str], *, up_to: int) -> Non
     """Drop what was noted of claims up to an event that is in PostgreSQL now."""
     try:
         if order_ids:
-            _journal().eval(FORGET, 1, _journal_key(item_id), str(up_to), *order_ids)
+            queue_server.client().eval(
+                FORGET, 1, _journal_key(item_id), str(up_to), *order_ids
+            )
     except RedisError as error:
         logger.warning("the journal of item %s keeps old notes: %s", item_id, error)
 
@@ -99,25 +96,10 @@ def forget_journal(item_id: int, order_ids: Sequence[str], *, up_to: int) -> Non
 def drop_journal(item_id: int) -> None:
     """Remove a settled item's journal."""
     try:
-        _journal().delete(_journal_key(item_id))
+        queue_server.client().delete(_journal_key(item_id))
     except RedisError as error:
         logger.warning("the journal of item %s is still there: %s", item_id, error)
 
 
 def _journal_key(item_id: int) -> str:
     return f"flash:{{{item_id}}}:journal"
-
-
-def _journal() -> redis.Redis:
-    owner = (os.getpid(), settings.QUEUE_REDIS_URL)
-    if getattr(_local, "journal_owner", None) != owner:
-        _local.journal_client = redis.Redis.from_url(
-            settings.QUEUE_REDIS_URL,
-            decode_responses=True,
-            single_connection_client=True,
-            socket_timeout=settings.SALE_REDIS_TIMEOUT_MS / 1000,
-            socket_connect_timeout=settings.SALE_REDIS_TIMEOUT_MS / 1000,
-            retry=Retry(NoBackoff(), 1),  # a repeated note is the same note
-        )
-        _local.journal_owner = owner
-    return _local.journal_client  # type: ignore[no-any-return]

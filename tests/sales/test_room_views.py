@@ -163,7 +163,7 @@ def test_leaving_lets_the_next_person_in(client):
 def test_a_pass_that_lapsed_is_said(client, room_server):
     item = make_roomy_item(units=1)
     join(client, item)
-    rooms.forget(item.sale_id)
+    room_server.delete(*rooms.keys(item.sale_id))
 
     html = look(client, item, "inside").text
 
@@ -348,14 +348,14 @@ def test_the_pass_of_another_browser_is_no_help(client):
     assert claim(thief, item)["Location"].endswith("#waiting-room")
 
 
-def test_holding_an_order_again_leads_to_the_room(client):
+def test_holding_an_order_again_leads_to_the_room(client, room_server):
     item = make_roomy_item()
     join(client, item)
     order_id = uuid4()
     claim(client, item, order_id=order_id)
     checkout.cancel(order_id)
     sync.drain(item.pk)
-    rooms.forget(item.sale_id)
+    room_server.delete(*rooms.keys(item.sale_id))
 
     response = client.post(f"/orders/{order_id}/again/")
 

@@ -345,14 +345,6 @@ def test_a_place_that_is_handed_over_goes_away_after_the_sale(server):
     assert min(ends.values()) > 0
 
 
-def test_a_room_can_be_forgotten(server):
-    join("g:ann", allowance=1)
-
-    rooms.forget(SALE)
-
-    assert server.dbsize() == 0
-
-
 def test_the_script_keeps_to_its_keys():
     body = rooms.VISIT.read_text(encoding="utf-8").split("]]\n", 1)[1]
 

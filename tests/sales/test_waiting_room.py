@@ -115,7 +115,7 @@ def test_a_repeat_is_answered_after_the_pass_has_lapsed():
     join(item, "g:ann")
     order_id = uuid4()
     first = claim(item, "g:ann", order_id=order_id)
-    rooms.forget(item.sale_id)
+    rooms.leave(item.sale_id, "g:ann")
 
     again = claim(item, "g:ann", order_id=order_id)
 
@@ -170,7 +170,7 @@ def test_holding_again_needs_the_room():
     order_id = uuid4()
     claim(item, "g:ann", order_id=order_id)
     checkout.cancel(order_id)
-    rooms.forget(item.sale_id)
+    rooms.leave(item.sale_id, "g:ann")
 
     assert refusal(checkout.claim_again, order_id) == "waiting_room"
 
@@ -184,7 +184,7 @@ def test_another_quantity_needs_the_room_and_the_old_one_is_kept():
     old_id = uuid4()
     claim(item, "g:ann", order_id=old_id)
     change = {"order_id": uuid4(), "buyer": "g:ann", "quantity": 2}
-    rooms.forget(item.sale_id)
+    rooms.leave(item.sale_id, "g:ann")
     events = counters.snapshot(item.pk).seq
 
     with pytest.raises(checkout.NotChanged) as refused:
@@ -204,7 +204,7 @@ def test_paying_does_not_need_the_room():
     join(item, "g:ann")
     order_id = uuid4()
     claim(item, "g:ann", order_id=order_id)
-    rooms.forget(item.sale_id)
+    rooms.leave(item.sale_id, "g:ann")
 
     checkout.begin_payment(order_id)
 
