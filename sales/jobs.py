@@ -216,9 +216,13 @@ def send_notices() -> int:
 
 @job("default", timeout=300, ttl=30, result_ttl=0)
 def send_mails() -> int:
-    """Mail shoppers of their orders, and of what is back; return how many mails."""
+    """Mail shoppers of their orders, of what is back, of lines that have ended.
+
+    Returns how many mails.
+    """
     now = timezone.now()
-    return mails.send_due(now) + restock.send_due(now)
+    sent = mails.send_due(now) + restock.send_due(now)
+    return sent + waiting_list.tell_ended(now)
 
 
 @job("default", timeout=600, ttl=600, result_ttl=0)

@@ -20,7 +20,7 @@ from catalog.http import HtmxRequest, address_of
 from sales import display, jobs, views, visitors, waiting_list
 from sales.counters import NotLoaded, Unsure
 from sales.forms import WaitForm
-from sales.models import FlashSaleItem, WaitingEntry
+from sales.models import FlashSaleItem, SaleState, WaitingEntry
 from sales.orders import NotPossible
 from sales.waiting_list import JoinRefused
 
@@ -100,7 +100,8 @@ def page(request: HtmxRequest, entry: WaitingEntry) -> HttpResponse:
         "poll_seconds": SOON if place <= NEAR else CALM,
         "minutes": waiting_list.offer_milliseconds() // 60_000,
         "total": entry.item.price * entry.quantity,
-        "is_over": entry.item.closes_at <= timezone.now(),
+        "is_over": waiting_list.is_over(entry.item, timezone.now()),
+        "is_paused": entry.item.sale.state == SaleState.PAUSED,
     }
     if request.htmx.target != "order-state":
         return render(request, "storefront/waiting.html", context)

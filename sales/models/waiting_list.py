@@ -54,7 +54,8 @@ class WaitingEntry(models.Model):
     """Somebody's place in line; `order_id` is what their offer's claim will be.
 
     The place is that of the primary key: joins of one item take turns. The address is
-    forgotten when the entry ends.
+    forgotten when the entry ends; if it ends with the sale, once that is told, which is
+    tried at `next_try_at`.
     """
 
     State = EntryState
@@ -82,6 +83,8 @@ class WaitingEntry(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     offered_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
+    next_try_at = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveIntegerField(default=0)
     objects = WaitingEntryQuerySet.as_manager()
 
     class Meta:
@@ -113,6 +116,11 @@ class WaitingEntry(models.Model):
                 fields=["item"],
                 name="entry_with_offer",
                 condition=Q(state=EntryState.OFFERED),
+            ),
+            models.Index(
+                fields=["next_try_at"],
+                name="entry_to_tell",
+                condition=Q(next_try_at__isnull=False),
             ),
         ]
 

@@ -14,6 +14,7 @@ from sales.waiting_list.joining import (
     Joined,
     JoinRefused,
     find,
+    is_over,
     join,
     leave,
     place_of,
@@ -21,6 +22,7 @@ from sales.waiting_list.joining import (
 from sales.waiting_list.keeping import keep
 from sales.waiting_list.offering import hand_out, offer_milliseconds
 from sales.waiting_list.serving import close_over, follow, serve
+from sales.waiting_list.telling import tell_ended
 
 __all__ = [
     "JoinRefused",
@@ -29,10 +31,12 @@ __all__ = [
     "find",
     "follow",
     "hand_out",
+    "is_over",
     "join",
     "keep",
     "leave",
     "offer_milliseconds",
     "place_of",
     "serve",
+    "tell_ended",
 ]

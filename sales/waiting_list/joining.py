@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -137,10 +138,15 @@ def place_of(entry: WaitingEntry) -> int:
     return ahead.count() + 1
 
 
+def is_over(item: FlashSaleItem, now: datetime) -> bool:
+    """Whether the sale of an item has ended, by the clock or by the merchant."""
+    return item.sale.state in OVER or item.closes_at <= now
+
+
 def _refuse(item: FlashSaleItem, buyer: str, quantity: int) -> None:
     """Raise JoinRefused unless the item is full and the buyer may have that many."""
     now = timezone.now()
-    if item.sale.state in OVER or item.closes_at <= now:
+    if is_over(item, now):
         raise JoinRefused("ended")
     live = flash.live([item.pk]).get(item.pk)
     if live is None or live.state == "not_loaded":

@@ -59,13 +59,23 @@ def follow(now: datetime) -> None:
 
 
 def close_over(now: datetime) -> int:
-    """Close the lines of sales that are over; return how many waited in vain."""
+    """Close the lines of sales that are over; return how many waited in vain.
+
+    They are marked to be told. Who holds the claim of an offer already is not closed,
+    but told of that, by the next `hand_out`.
+    """
     is_over = Q(item__closes_at__lte=now) | Q(item__sale__state__in=OVER)
     over = WaitingEntry.objects.in_line().filter(is_over).values_list("item", flat=True)
     item_ids = list(over.order_by().distinct())
     if not item_ids:
         return 0
-    closed = WaitingEntry.objects.in_line().filter(item__in=item_ids)
+    offer = Order.objects.filter(
+        flash_item=OuterRef("item"),
+        claim_id=OuterRef("order_id"),
+        buyer=OuterRef("buyer"),
+        state__in=(OrderState.HELD, OrderState.PAYING),
+    )
+    closed = WaitingEntry.objects.in_line().filter(~Exists(offer), item__in=item_ids)
     return closed.order_by().update(
-        state=EntryState.CLOSED, reason="ended", email="", ended_at=now
+        state=EntryState.CLOSED, reason="ended", ended_at=now, next_try_at=now
     )

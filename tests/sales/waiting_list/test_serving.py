@@ -26,7 +26,7 @@ class TestTheEnd:
         assert tick() == 0
 
         assert states(entry) == ["closed"]
-        assert (entry.reason, entry.email) == ("ended", "")
+        assert (entry.reason, entry.next_try_at) == ("ended", entry.ended_at)
         assert kept(item) == 0
 
     def test_the_closing_time_ends_it_without_anybody(self, sale_redis):
