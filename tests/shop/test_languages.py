@@ -34,7 +34,7 @@ def test_the_shop_answers_in_the_browsers_language(client):
 
     assert '<html lang="id">' in page
     assert "Masukkan keranjang" in page
-    assert "Sisa 1" in page
+    assert "Tinggal 1" in page
     assert "US$9,99" in page
 
 

@@ -1,4 +1,4 @@
-"""The page of a place in line says where its shopper stands before there is an offer."""
+"""The page of a place in line says where one stands, before there is an offer."""
 
 import pytest
 
