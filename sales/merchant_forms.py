@@ -172,10 +172,16 @@ class CloneForm(DialogForm):
         label=_("Name"), max_length=120, widget=UnfoldAdminTextInputWidget()
     )
     opens_at = MomentField(label=_("Opens at (UTC)"))
+    has_waiting_room = forms.BooleanField(
+        label=_("Waiting room"), required=False, widget=UnfoldBooleanWidget()
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.initial = {"name": self.subject.name}
+        self.initial = {
+            "name": self.subject.name,
+            "has_waiting_room": self.subject.has_waiting_room,
+        }
 
     def clean_opens_at(self) -> datetime:
         opens_at: datetime = self.cleaned_data["opens_at"]

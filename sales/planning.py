@@ -49,7 +49,7 @@ def create(
         raise NotPossible(_("The sale must close after it opens."))
     sale = FlashSale.objects.create(
         name=name,
-        slug=f"{slugify(name)[:120] or 'sale'}-{uuid4().hex[:8]}",
+        slug=_slug(name),
         opens_at=opens_at,
         closes_at=closes_at,
         has_waiting_room=has_waiting_room,
@@ -60,17 +60,19 @@ def create(
 
 
 @transaction.atomic
-def clone(sale: FlashSale, name: str, opens_at: datetime) -> FlashSale:
+def clone(
+    sale: FlashSale, name: str, opens_at: datetime, *, has_waiting_room: bool
+) -> FlashSale:
     """A draft with the same items, as long as the sale is.
 
     Raises IntegrityError when a product is in another sale at that time.
     """
     copy = FlashSale.objects.create(
         name=name,
-        slug=f"{slugify(name)[:110]}-{opens_at:%Y%m%d%H%M%S}",
+        slug=_slug(name),
         opens_at=opens_at,
         closes_at=opens_at + (sale.closes_at - sale.opens_at),
-        has_waiting_room=sale.has_waiting_room,
+        has_waiting_room=has_waiting_room,
     )
     for item in sale.items.all():
         FlashSaleItem.objects.create(
@@ -83,6 +85,10 @@ def clone(sale: FlashSale, name: str, opens_at: datetime) -> FlashSale:
             closes_at=copy.closes_at,
         )
     return copy
+
+
+def _slug(name: str) -> str:
+    return f"{slugify(name)[:120] or 'sale'}-{uuid4().hex[:8]}"
 
 
 def _add(sale: FlashSale, offer: Offer) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 from django.contrib import messages
 from django.db import IntegrityError
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.enums import ActionVariant
@@ -147,9 +149,7 @@ class LifeButtons:
     )
     def clone(self, request: HttpRequest, form: CloneForm, sale: FlashSale) -> Any:
         try:
-            copy = planning.clone(
-                sale, form.cleaned_data["name"], form.cleaned_data["opens_at"]
-            )
+            copy = planning.clone(sale, **form.cleaned_data)
         except IntegrityError:
             form.add_error(
                 "opens_at",
@@ -159,7 +159,12 @@ class LifeButtons:
                 ),
             )
             return None
-        return _("“%(sale)s” is a draft now; find it in the list.") % {"sale": copy}
+        return format_html(
+            '{} <a class="underline" href="{}">{}</a>',
+            _("“%(sale)s” is a draft now.") % {"sale": copy},
+            reverse("admin:sales_flashsale_change", args=[copy.pk]),
+            _("Open it"),
+        )
 
 
 class ChangeButtons:

@@ -159,8 +159,26 @@ def test_clone_is_a_draft_with_the_same_products(admin_client):
 
     copy = FlashSale.objects.get(name="Again")
     assert copy.state == SaleState.DRAFT
+    assert sale_page(copy) in admin_client.get(sale_page(item.sale)).content.decode()
     assert copy.closes_at - copy.opens_at == item.sale.closes_at - item.sale.opens_at
     assert copy.items.get().requested_units == 4
+
+
+@pytest.mark.parametrize("original", [True, False])
+def test_clone_asks_for_the_waiting_room_and_offers_that_of_the_original(
+    admin_client, original
+):
+    sale = make_sale(has_waiting_room=original)
+    opens_at = timezone.now() + timedelta(days=9)
+    typed = {"name": "Again", "opens_at": f"{opens_at:%Y-%m-%dT%H:%M}"}
+
+    form = admin_client.get(sale_page(sale, "clone")).context["form"]
+    admin_client.post(sale_page(sale, "clone"), typed)
+    admin_client.post(sale_page(sale, "clone"), typed | {"has_waiting_room": "on"})
+
+    assert form["has_waiting_room"].value() is original
+    copies = FlashSale.objects.filter(name="Again").order_by("pk")
+    assert [copy.has_waiting_room for copy in copies] == [False, True]
 
 
 def test_clone_at_the_time_of_the_original_is_refused(admin_client):
