@@ -277,6 +277,12 @@ class Holdfast:
     def resume(self, sale_id: int) -> Sale:
         return self.post(f"/flash-sales/{sale_id}/resume")  # type: ignore[no-any-return]
 
+    def open_waiting_room(self, sale_id: int) -> Sale:
+        return self.post(f"/flash-sales/{sale_id}/waiting-room/open")  # type: ignore[no-any-return]
+
+    def close_waiting_room(self, sale_id: int) -> Sale:
+        return self.post(f"/flash-sales/{sale_id}/waiting-room/close")  # type: ignore[no-any-return]
+
     def end(self, sale_id: int) -> Sale:
         return self.post(f"/flash-sales/{sale_id}/end")  # type: ignore[no-any-return]
 

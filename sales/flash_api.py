@@ -26,6 +26,7 @@ from sales import (
     recovery,
     sync,
     tags,
+    waiting_room,
 )
 from sales.counters import ClaimRefused
 from sales.flash import Live, Preloaded
@@ -184,6 +185,32 @@ def end_flash_sale(request: HttpRequest, sale_id: int) -> FlashSaleOut:
 
 
 @router.post(
+    "/{int:sale_id}/waiting-room/open",
+    auth=Token("sales.change_flashsale"),
+    response={200: FlashSaleOut, **declared(404, 409, 503)},
+)
+def open_waiting_room(request: HttpRequest, sale_id: int) -> FlashSaleOut:
+    """Let buyers in one after the other from now on; what is held stays held.
+
+    Safe to repeat. Codes: `not_possible` when the sale is over.
+    """
+    return _turn_room(request, sale_id, is_on=True)
+
+
+@router.post(
+    "/{int:sale_id}/waiting-room/close",
+    auth=Token("sales.change_flashsale"),
+    response={200: FlashSaleOut, **declared(404, 409, 503)},
+)
+def close_waiting_room(request: HttpRequest, sale_id: int) -> FlashSaleOut:
+    """Let everybody claim at once; nobody waits any more.
+
+    Safe to repeat. Codes: `not_possible` when the sale is over.
+    """
+    return _turn_room(request, sale_id, is_on=False)
+
+
+@router.post(
     "/{int:sale_id}/claims",
     auth=Token(required=True),
     response={200: ClaimOut, 201: ClaimOut, **declared(404, 409, 503)},
@@ -227,6 +254,13 @@ def claim(
 
 
 # -- Inside ------------------------------------------------------------------------
+
+
+def _turn_room(request: HttpRequest, sale_id: int, *, is_on: bool) -> FlashSaleOut:
+    _require(sale_id)
+    waiting_room.turn(sale_id, is_on=is_on, actor=staff_of(request))
+    return _sale_out(FlashSale.objects.get(pk=sale_id))
+
 
 # Which item a SKU of a sale means, so that a claim in a rush needs no query.
 _items: dict[tuple[int, str], tuple[int, float]] = {}

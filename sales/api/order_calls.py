@@ -97,7 +97,8 @@ def list_orders(request: HttpRequest, filters: Query[PageQuery]) -> dict[str, An
 def get_order(request: HttpRequest, order_id: UUID) -> OrderOut:
     """The order as it is now. Its buyer may read it, and staff with the permission.
 
-    An order made without a token is read by whoever knows its id.
+    An order made without a token is read by whoever knows its id. Codes: `not_offered`
+    for an id from a waiting list that has no offer; `see` is the address of the place.
     """
     return shapes.order_out(
         shapes.order_of(request, order_id, staff="sales.view_order")

@@ -5,11 +5,12 @@ from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from catalog.callers import NOBODY, Caller, caller_of
 from catalog.problems import Problem, not_found
-from sales import checkout
+from sales import checkout, waiting_list
 from sales.checkout import Pending
 from sales.models import FlashSaleItem, Order, OrderState
 from sales.schemas import OrderLineOut, OrderOut
@@ -22,12 +23,26 @@ def order_of(
     caller = caller_of(request)
     found = checkout.order_for_shopper(order_id)
     if found is None:
-        raise not_found(_("There is no such order."))
+        raise _no_order(order_id, caller)
     if is_theirs(found, caller) or (staff and caller.may(staff)):
         return found
     if caller == NOBODY:
         raise Problem(401, "unauthorized", _("Send the token of this order's buyer."))
     raise not_found(_("There is no such order."))
+
+
+def _no_order(order_id: UUID, caller: Caller) -> Problem:
+    """That there is none, and where a buyer in line for it learns more."""
+    entry = waiting_list.find(order_id)
+    if entry is None or entry.buyer != caller.buyer:
+        return not_found(_("There is no such order."))
+    return Problem(
+        404,
+        "not_offered",
+        _("Nothing is held for this place in line; ask how the place stands."),
+        state=entry.state,
+        see=reverse("api-1:place-in-line", args=[entry.item.sale_id, order_id]),
+    )
 
 
 def is_theirs(found: Order | Pending, caller: Caller) -> bool:

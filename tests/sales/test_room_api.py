@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from sales import rooms
+from sales import flash, rooms
 from tests.api import as_guest, as_staff, as_user, code
 from tests.factories import (
     make_loaded_item,
@@ -159,3 +159,28 @@ def test_a_shopper_cannot_make_one():
     body = {**sale_body(make_product()), "has_waiting_room": True}
 
     assert as_user().post("/flash-sales", body).status_code == 403
+
+
+def test_staff_opens_and_closes_the_room_of_a_running_sale():
+    item, staff = make_loaded_item(), as_staff("sales.change_flashsale")
+
+    opened = [staff.post(f"{path(item)}/open") for _ in range(2)]
+    kept_out = claim(as_guest(), item)
+    closed = [staff.post(f"{path(item)}/close") for _ in range(2)]
+
+    assert [one.json()["has_waiting_room"] for one in opened] == [True, True]
+    assert [one.json()["has_waiting_room"] for one in closed] == [False, False]
+    assert code(kept_out) == (409, "waiting_room")
+    notes = item.sale.transitions.filter(note__startswith="waiting room")
+    assert sorted(line.note for line in notes) == [
+        "waiting room off",
+        "waiting room on",
+    ]
+    assert all(line.actor for line in notes)
+
+
+def test_a_sale_that_is_over_gets_no_room():
+    item, staff = make_loaded_item(), as_staff("sales.change_flashsale")
+    flash.end(item.sale_id)
+
+    assert code(staff.post(f"{path(item)}/open")) == (409, "not_possible")

@@ -6,7 +6,7 @@ import pytest
 
 from sales import checkout, counters
 from sales.models import WaitingEntry
-from tests.api import Api, as_guest, as_staff, as_user, code
+from tests.api import BASE, Api, as_guest, as_staff, as_user, code
 from tests.factories import make_loaded_item, make_user
 from tests.sales.waiting_list.line import join, make_full_item, tick
 
@@ -48,7 +48,6 @@ def test_from_the_line_to_a_paid_order(sale_redis):
     item, (held,) = make_full_item()
     api = as_guest()
     order_id = wait(api, item).json()["order_id"]
-    assert api.get(f"/orders/{order_id}").status_code == 404
 
     checkout.cancel(held)
     tick()
@@ -61,6 +60,24 @@ def test_from_the_line_to_a_paid_order(sale_redis):
     assert (offered["state"], offered["place"]) == ("offered", None)
     assert (order["state"], order["email"]) == ("held", "ann@example.com")
     assert api.get(place(item, order_id)).json()["state"] == "bought"
+
+
+def test_an_order_that_is_still_to_be_offered_names_the_place_to_ask(sale_redis):
+    item, _ = make_full_item()
+    api = as_guest()
+    order_id = wait(api, item).json()["order_id"]
+
+    for answer in (
+        api.get(f"/orders/{order_id}"),
+        api.post(f"/orders/{order_id}/payment"),
+        api.post(f"/orders/{order_id}/cancel"),
+    ):
+        assert code(answer) == (404, "not_offered")
+        assert answer.json()["state"] == "waiting"
+        assert answer.json()["see"] == BASE + place(item, order_id)
+
+    for other in (Api(), as_guest(), as_user()):
+        assert code(other.get(f"/orders/{order_id}")) == (404, "not_found")
 
 
 def test_leaving_is_safe_to_repeat(sale_redis):

@@ -288,7 +288,7 @@ def test_every_staff_operation_names_its_permission_and_403(described):
         if "403" in operation["responses"]
     }
 
-    assert len(staff) == 10
+    assert len(staff) == 12
     for name, operation in staff.items():
         assert re.search(r"permission `\w+\.\w+`", operation["description"]), name
         assert operation["security"] == [{"Token": []}], name
