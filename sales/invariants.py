@@ -8,7 +8,7 @@ recovery can be half-way.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
@@ -156,7 +156,9 @@ def of_counters(
 def _of_counters(
     item: FlashSaleItem, past: History | None, claims: Claims | None, deep: bool
 ) -> list[Finding]:
-    noted = counters.journaled(item.pk) if deep else {}
+    noted: dict[UUID, counters.Note] = {}
+    with suppress(NotLoaded):  # the rest can be told without the journal
+        noted = counters.journaled(item.pk) if deep else {}
     s = counters.snapshot(item.pk)
     if not s.is_whole:
         raise NotLoaded(_("a key of the item is missing"))

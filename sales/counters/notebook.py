@@ -10,14 +10,13 @@ somebody who was slower.
 
 import logging
 from collections.abc import Sequence
-from typing import cast
 from uuid import UUID
 
 from redis.exceptions import RedisError
 
 from sales import queue_server
 from sales.counters.records import Note
-from sales.counters.replies import Unsure
+from sales.counters.replies import NotLoaded, Unsure
 
 logger = logging.getLogger(__name__)
 
@@ -59,27 +58,24 @@ def journal(item_id: int, order_id: UUID, note: Note, *, epoch: int) -> None:
 
 
 def close_journal(item_id: int, epoch: int) -> None:
-    """Refuse notes of this epoch and of older ones from here on."""
+    """Refuse notes of this epoch and of older ones from here on. Raises NotLoaded."""
     try:
         queue_server.client().hset(_journal_key(item_id), "_closed", str(epoch))
     except RedisError as error:
-        logger.warning("the journal of item %s stays open: %s", item_id, error)
+        raise NotLoaded(f"the journal cannot be closed: {error}") from error
 
 
 def journaled(item_id: int) -> dict[UUID, Note]:
-    """What was noted of claims and is not drained; empty when it cannot be read."""
+    """What was noted of claims and is not drained. Raises NotLoaded."""
     try:
-        rows = cast(
-            dict[str, str], queue_server.client().hgetall(_journal_key(item_id))
-        )
+        rows = queue_server.client().hscan_iter(_journal_key(item_id), count=1000)
+        return {
+            UUID(order_id): Note.parse(text)
+            for order_id, text in rows
+            if order_id != "_closed"
+        }
     except RedisError as error:
-        logger.warning("the journal of item %s cannot be read: %s", item_id, error)
-        return {}
-    return {
-        UUID(order_id): Note.parse(text)
-        for order_id, text in rows.items()
-        if order_id != "_closed"
-    }
+        raise NotLoaded(f"the journal cannot be read: {error}") from error
 
 
 def forget_journal(item_id: int, order_ids: Sequence[str], *, up_to: int) -> None:

@@ -40,6 +40,25 @@ def stored(order_id):
     return order.state, sync.milliseconds(order.expires_at)
 
 
+def test_recovery_waits_for_a_journal_that_cannot_be_read(
+    sale_redis, settings, tmp_path
+):
+    item = make_loaded_item()
+    order_id = claim(item)
+    sale_redis.flushall()
+    sale_redis.script_flush()
+    there, settings.QUEUE_REDIS_URL = settings.QUEUE_REDIS_URL, f"unix://{tmp_path}/no"
+    with pytest.raises(counters.NotLoaded):
+        recovery.open_fence()
+    item.refresh_from_db()
+    assert (item.state, item.epoch) == ("loaded", 1)
+
+    settings.QUEUE_REDIS_URL = there
+    lose_and_recover(sale_redis)
+
+    assert stored(order_id)[0] == "held"
+
+
 @pytest.mark.parametrize("drained", ["claimed", "paying", "declined"])
 def test_a_hold_after_a_decline_is_kept_however_much_was_drained(sale_redis, drained):
     item = make_loaded_item(units=3)

@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from sales import counters
-from sales.counters import Unsure
+from sales.counters import NotLoaded, Unsure
 from tests.factories import make_counters
 from tests.sales.counters.steps import ITEM, claim
 
@@ -75,4 +75,10 @@ class TestJournal:
         order_id, _ = self.note()
         counters.forget_journal(ITEM, [str(order_id)], up_to=99)
         counters.drop_journal(ITEM)
-        assert counters.journaled(ITEM) == {}
+
+    def test_whoever_reads_a_journal_that_is_gone_is_told(self, settings, tmp_path):
+        settings.QUEUE_REDIS_URL = f"unix://{tmp_path}/nobody.sock"
+        with pytest.raises(NotLoaded):
+            counters.close_journal(ITEM, 1)
+        with pytest.raises(NotLoaded):
+            counters.journaled(ITEM)
