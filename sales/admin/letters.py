@@ -87,16 +87,17 @@ class OrderMailAdmin(LedgerAdmin):
     )
     list_disable_select_all = False
     search_fields = ("order__email",)
-    search_help_text = gettext_lazy("E-mail address")
+    search_help_text = gettext_lazy("Beginning of the order's number or of the e-mail")
     actions = ("try_all_again",)
     actions_detail = ("try_again",)
 
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
-        if not search_term:
+        text = search_term.strip()
+        if not text:
             return queryset, False
-        return queryset.filter(order__email__icontains=search_term.strip()), False
+        return queryset.filter(order__in=Order.objects.beginning(text)), False
 
     @display(description=gettext_lazy("Order"))
     def order_number(self, mail: OrderMail) -> str:

@@ -6,8 +6,10 @@ from decimal import Decimal
 from typing import Self
 
 from django.conf import settings
+from django.contrib.postgres.indexes import OpClass
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Upper
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -35,6 +37,15 @@ class OrderQuerySet(models.QuerySet["Order"]):
     def due(self, now: datetime) -> Self:
         """Unpaid orders whose hold has ended."""
         return self.filter(state=OrderState.HELD, expires_at__lte=now)
+
+    def beginning(self, text: str) -> Self:
+        """Orders whose number or e-mail address begins so; indexes find both."""
+        number = text.replace("-", "").lower()
+        found = Q(email__istartswith=text) & ~Q(email="")
+        if 0 < len(number) <= 32 and all(c in "0123456789abcdef" for c in number):
+            first, last = number.ljust(32, "0"), number.ljust(32, "f")
+            found |= Q(pk__range=(uuid.UUID(first), uuid.UUID(last)))
+        return self.filter(found)
 
 
 class Order(models.Model):
@@ -99,6 +110,11 @@ class Order(models.Model):
             models.Index(fields=["-created_at", "-id"], name="order_by_age"),
             models.Index(fields=["user", "-created_at"], name="order_by_user"),
             models.Index(fields=["state", "-created_at"], name="order_by_state"),
+            models.Index(
+                OpClass(Upper("email"), "text_pattern_ops"),  # istartswith asks for it
+                name="order_by_email",
+                condition=~Q(email=""),
+            ),
         ]
 
     def __str__(self) -> str:

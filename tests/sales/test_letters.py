@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from sales import checkout, mails, notices, orders
-from sales.models import OrderMail, PaymentNotice
+from sales.models import Order, OrderMail, PaymentNotice
 from tests.factories import make_order, make_staff
 from tests.threads import run_at_once
 
@@ -180,6 +180,21 @@ def test_mails_are_found_by_what_became_of_them(admin_client, state, count):
     response = admin_client.get(url, {"state": state} if state else {})
 
     assert len(response.context["cl"].result_list) == count
+
+
+def test_mails_are_found_by_the_number_of_their_order_and_by_address(admin_client):
+    order, other = paid_order(), paid_order()
+    Order.objects.filter(pk=other.pk).update(email="tomas@shop.test")
+
+    def found(text):
+        url = reverse("admin:sales_ordermail_changelist")
+        rows = admin_client.get(url, {"q": text}).context["cl"].result_list
+        return {mail.order_id for mail in rows}
+
+    assert found(order.number.lower()) == {order.pk}
+    assert found("TOMAS@") == {other.pk}
+    assert found("") == {order.pk, other.pk}
+    assert found("nobody@") == set()
 
 
 def test_mails_and_notices_cannot_be_written_by_hand(admin_client):
