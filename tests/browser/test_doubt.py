@@ -24,7 +24,7 @@ def test_checking_your_order_resolves_itself(visit, sale_redis, options):
     if options:
         page.get_by_role("button", name="Ask again").click()
 
-    expect(page).to_have_url(ORDER, timeout=20_000)
+    expect(page).to_have_url(ORDER)
     assert counters.snapshot(item.pk).held == 1
 
 
@@ -40,4 +40,4 @@ def test_an_order_that_is_found_meanwhile_is_shown_without_asking(visit, sale_re
     recovery.heal()
     flash.claim(item.pk, order_id=order_id, buyer="g:1", quantity=1)
 
-    expect(page).to_have_url(ORDER, timeout=20_000)
+    expect(page).to_have_url(ORDER)

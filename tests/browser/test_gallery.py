@@ -56,6 +56,7 @@ def test_turning_pictures_does_not_fill_the_history(visit, product):
     page = visit()
     page.goto("/products/")
     page.get_by_role("link", name=product.name).click()
+    page.wait_for_url(f"**{product.get_absolute_url()}")
     page.get_by_role("link", name="Picture 2: Side b").click()
     see(page, "b")
 

@@ -50,7 +50,7 @@ def test_what_a_holder_gives_back_is_offered_on_the_page_and_paid(visit):
     tick(item)
 
     held = page.get_by_text("Held for you", exact=True)
-    expect(held).to_be_visible(timeout=15_000)
+    expect(held).to_be_visible()
     expect(page.get_by_text("It is your turn")).to_be_visible()
     expect(page.get_by_label("E-mail")).to_have_value("ann@shop.test")
     page.get_by_label("Full name").fill("Ann Ashore")
@@ -82,8 +82,7 @@ def test_the_line_moves_up_by_itself_and_a_bad_address_is_marked(visit):
     first.get_by_role("button", name="Leave the waiting list").click()
     expect(first.get_by_text("You have left the line")).to_be_visible()
 
-    moved = second.get_by_text("You are number 1 in the line")
-    expect(moved).to_be_visible(timeout=15_000)
+    expect(second.get_by_text("You are number 1 in the line")).to_be_visible()
 
 
 def test_what_is_typed_outlives_a_change_of_the_box(visit):
@@ -96,7 +95,7 @@ def test_what_is_typed_outlives_a_change_of_the_box(visit):
 
     checkout.finish(checkout.begin_payment(order_id).pk, "paid")
 
-    expect(page.get_by_text("Sold out", exact=True)).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("Sold out", exact=True)).to_be_visible()
     expect(page.get_by_label("Your e-mail")).to_have_value("ann@sh")
 
 
