@@ -333,6 +333,7 @@ def _converted(response: HttpResponse) -> HttpResponse:
         404: _("There is nothing at this address; see /api/docs."),
         405: _("This address does not take this method."),
         500: _("Something went wrong here; it has been logged."),
+        503: _("The shop cannot reach its database; send the same call again soon."),
     }
     problem = Problem(
         status,
@@ -340,6 +341,6 @@ def _converted(response: HttpResponse) -> HttpResponse:
         sentences.get(status, _("This cannot be done.")),
     )
     answer = problems.answer(problem)
-    if "Allow" in response:
-        answer["Allow"] = response["Allow"]
+    for name in {"Allow", "Retry-After"} & set(response.headers):
+        answer[name] = response[name]
     return answer

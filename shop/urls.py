@@ -8,6 +8,8 @@ from shop import api_docs, health
 from shop.api import api
 from shop.media import media
 
+handler500 = "shop.unavailable.server_error"
+
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
