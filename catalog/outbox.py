@@ -7,12 +7,17 @@ with back-off for a day; receivers tell repeats by the event's id.
 
 import hashlib
 import hmac
+import http.client
 import json
 import logging
+import socket
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
+from threading import Timer
 from typing import Any
 
 from django.conf import settings
@@ -44,7 +49,10 @@ KINDS = (
 GIVE_UP_AFTER = timedelta(hours=24)
 KEEP_FOR = timedelta(days=30)
 LEASE = timedelta(seconds=60)
-TIMEOUT_SECONDS = 5
+TIMEOUT_SECONDS = 5  # for a connection, and then for the answer as a whole
+SLOW_SECONDS = 1  # who takes longer is not called again in the same run
+RUN_SECONDS = 20
+SECOND_CLICK = timedelta(minutes=1)
 
 
 def publish(kind: str, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -94,16 +102,24 @@ def _kind_of(flip: StatusChange) -> str:
     return "stock.low" if flip.to_status == StockStatus.LOW else ""
 
 
-def deliver_due(now: datetime, *, limit: int = 100) -> int:
-    """Send what is due; return how many were delivered.
+def deliver_due(now: datetime, *, seconds: float = RUN_SECONDS) -> int:
+    """Send what is due, for a while; return how many were delivered.
 
     Each delivery is leased for a minute before it is sent, so two runs do not send the
-    same one at once, and a crash while sending only repeats it.
+    same one at once, and a crash while sending only repeats it. An endpoint that is
+    away or slow costs a run one call, so it holds up neither the others nor other jobs.
     """
-    delivered = 0
-    for delivery in _lease(now, limit):
+    delivered, slow = 0, set[int]()
+    start = called = time.monotonic()
+    while called - start < seconds and (delivery := _lease(now, slow)):
         answer = send(delivery.endpoint, delivery.event)
         delivered += _note(delivery, answer, timezone.now())
+        is_away = not _is_status(answer)
+        if is_away:
+            _put_off(delivery)
+        last, called = called, time.monotonic()
+        if is_away or called - last > SLOW_SECONDS:
+            slow.add(delivery.endpoint_id)
     return delivered
 
 
@@ -112,12 +128,19 @@ def send_test(endpoint: WebhookEndpoint) -> str:
     return send(endpoint, OutboxEvent(kind="test", data={}, created_at=timezone.now()))
 
 
+@transaction.atomic
 def rotate_secret(endpoint: WebhookEndpoint) -> None:
-    """Give an endpoint a new secret; for a day both sign, so nobody is cut off."""
-    endpoint.old_secret = endpoint.secret
-    endpoint.old_secret_until = timezone.now() + timedelta(days=1)
-    endpoint.secret = new_secret()
-    endpoint.save()
+    """Give an endpoint a new secret; for a day both sign, so nobody is cut off.
+
+    A second click within a minute changes nothing: it would end the one in use.
+    """
+    row = WebhookEndpoint.objects.select_for_update().get(pk=endpoint.pk)
+    until = timezone.now() + timedelta(days=1)
+    if not row.old_secret_until or row.old_secret_until < until - SECOND_CLICK:
+        row.old_secret, row.old_secret_until = row.secret, until
+        row.secret = new_secret()
+        row.save(update_fields=["secret", "old_secret", "old_secret_until"])
+    endpoint.refresh_from_db()
 
 
 def send_again(delivery: WebhookDelivery) -> None:
@@ -162,7 +185,7 @@ def send(endpoint: WebhookEndpoint, event: OutboxEvent) -> str:
             return str(answer.status)
     except urllib.error.HTTPError as error:
         return str(error.code)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return str(error)[:200] or type(error).__name__
 
 
@@ -184,29 +207,81 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-_opener = urllib.request.build_opener(_NoRedirects)
+class _Prompt(http.client.HTTPConnection):
+    """A connection whose answer comes in time, however slowly it drips."""
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        # Of the socket below TLS, which is then at its end in the middle of a word.
+        cut = Timer(TIMEOUT_SECONDS, _shut, [self.sock])
+        cut.daemon = True
+        cut.start()
+        try:
+            return super().getresponse()
+        finally:
+            cut.cancel()
+
+
+class _PromptTLS(_Prompt, http.client.HTTPSConnection):
+    pass
+
+
+class _Http(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Prompt, req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_PromptTLS, req)
+
+
+_opener = urllib.request.build_opener(_NoRedirects, _Http, _Https)
+
+
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 @transaction.atomic
-def _lease(now: datetime, limit: int) -> list[WebhookDelivery]:
-    due = (
+def _lease(now: datetime, slow: Collection[int]) -> WebhookDelivery | None:
+    """The next delivery that is due, of an endpoint that is on and not `slow`."""
+    delivery = (
         WebhookDelivery.objects.select_for_update(skip_locked=True, of=("self",))
         .select_related("event", "endpoint")
-        .filter(state=WebhookDelivery.State.PENDING, next_try_at__lte=now)
-        .order_by("next_try_at")[:limit]
+        .filter(
+            state=WebhookDelivery.State.PENDING,
+            next_try_at__lte=now,
+            endpoint__is_active=True,
+        )
+        .exclude(endpoint__in=slow)
+        .order_by("next_try_at", "pk")
+        .first()
     )
-    leased = list(due)
-    WebhookDelivery.objects.filter(pk__in=[d.pk for d in leased]).update(
-        next_try_at=now + LEASE
-    )
-    return leased
+    if delivery is not None:
+        WebhookDelivery.objects.filter(pk=delivery.pk).update(next_try_at=now + LEASE)
+    return delivery
+
+
+def _put_off(tried: WebhookDelivery) -> None:
+    """Let an endpoint that is away rest until the next try, with all it is to get."""
+    if tried.state == WebhookDelivery.State.PENDING:
+        WebhookDelivery.objects.filter(
+            endpoint=tried.endpoint_id,
+            state=WebhookDelivery.State.PENDING,
+            next_try_at__lt=tried.next_try_at,
+        ).update(next_try_at=tried.next_try_at)
+
+
+def _is_status(answer: str) -> bool:
+    return len(answer) == 3 and answer.isdecimal()
 
 
 def _note(delivery: WebhookDelivery, answer: str, now: datetime) -> bool:
     """Write down how a try went and when the next one is; True if delivered."""
     delivery.attempts += 1
     delivery.answer = answer[:200]
-    delivered = len(answer) == 3 and answer.startswith("2")
+    delivered = _is_status(answer) and answer.startswith("2")
     if delivered:
         delivery.state = WebhookDelivery.State.DELIVERED
         delivery.delivered_at = now

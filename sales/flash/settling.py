@@ -42,7 +42,8 @@ def settle(sale_id: int) -> bool:
             sync.move_item(item, ItemState.SETTLED, note="it was never loaded")
         if sale.state == SaleState.ENDED:
             states.move(sale, SaleState.SETTLED, None)
-            outbox.publish("sale.settled", [{"sale": sale.slug, "name": sale.name}])
+            told = {"flash_sale_id": sale.pk, "sale": sale.slug, "name": sale.name}
+            outbox.publish("sale.settled", [told])
     return True
 
 

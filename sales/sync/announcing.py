@@ -26,7 +26,12 @@ def publish(item: FlashSaleItem, fold: Fold, entries: Sequence[Entry]) -> None:
         outbox.publish(
             f"order.{state}", [{**orders.published(o), "state": state} for o in rows]
         )
-    sold_out = {"sale": item.sale.slug, "sku": item.product.sku, "units": item.units}
+    sold_out = {
+        "flash_sale_id": item.sale_id,
+        "sale": item.sale.slug,
+        "sku": item.product.sku,
+        "units": item.units,
+    }
     outbox.publish("sale.sold_out", [sold_out] * fold.flips)
 
 
