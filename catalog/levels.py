@@ -6,21 +6,21 @@ is not what was shown. The change is one batch, undone as a whole.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet, Sum, TextChoices
+from django.db.models import F, QuerySet, Sum, TextChoices
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from catalog import stock, thresholds
+from catalog import copying, stock, thresholds
 from catalog.models import Category, Stock, StockMovement, Store
 from catalog.status import StockStatus, stock_status
 from catalog.thresholds import Defaults, Levels, Target
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 WINDOW = timedelta(days=28)
 NEEDED = (
-    *(field.name for field in fields(Target)),
+    *("pk", "product__name", "product__sku", "product__category_id"),
     *("on_hand", "reserved", "allocated", "status"),
-    *("product__name", "product__sku", "product__category_id"),
+    *Target._fields,
 )
 
 
@@ -56,6 +56,20 @@ class Rule:
     field: str
     operation: str
     number: int = 0
+
+
+class Row(NamedTuple):
+    """What planning needs to know of one product."""
+
+    product_id: int
+    name: str
+    sku: str
+    category_id: int | None
+    on_hand: int
+    reserved: int
+    allocated: int
+    status: str
+    levels: Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +155,17 @@ def plan(
     if rule.operation == Operation.DAYS:
         sold = _sold(ids, now or timezone.now())
 
-    def wanted(row: Stock) -> Levels:
+    def wanted(row: Row) -> Levels:
         if rule.operation == Operation.INHERIT:
             return Levels(**{rule.field: None})
-        return Levels(**{rule.field: _level(row, rule, sold.get(row.pk, 0))})
+        return Levels(**{rule.field: _level(row, rule, sold.get(row.product_id, 0))})
 
-    return _plan(Stock.objects.filter(pk__in=ids), wanted, Defaults())
+    return _plan(_of(ids), wanted, Defaults())
 
 
 def plan_levels(levels: Mapping[int, Levels]) -> Plan:
     """What these levels would change; `levels` maps product id to what it is told."""
-    rows = Stock.objects.filter(pk__in=list(levels))
-    return _plan(rows, lambda row: levels[row.pk], Defaults())
+    return _plan(_of(levels), lambda row: levels[row.product_id], Defaults())
 
 
 def plan_default(changed: Store | Category) -> Plan:
@@ -175,7 +188,7 @@ def apply(
     """Do what was shown under `mark`; return the batch. Raises PlanIsStale."""
     ids = list(product_ids)
     thresholds.hold()
-    stock.lock(ids)
+    stock.hold(ids)
     fresh = plan(ids, rule)
     return _change(fresh, mark=mark, actor=actor, reason=reason)
 
@@ -190,7 +203,7 @@ def apply_levels(
 ) -> UUID:
     """The same for a number per product. Raises PlanIsStale."""
     thresholds.hold()
-    stock.lock(levels)
+    stock.hold(levels)
     fresh = plan_levels(levels)
     return _change(fresh, mark=mark, actor=actor, reason=reason)
 
@@ -202,7 +215,7 @@ def check_default(changed: Store | Category, *, mark: str) -> None:
     rewrites nothing needs no mark.
     """
     thresholds.hold()
-    stock.lock([change.product_id for change in plan_default(changed).changes])
+    stock.hold([change.product_id for change in plan_default(changed).changes])
     fresh = plan_default(changed)
     if fresh.changes and fresh.mark != mark:
         raise PlanIsStale(fresh)
@@ -213,45 +226,50 @@ def _change(
 ) -> UUID:
     if fresh.mark != mark:
         raise PlanIsStale(fresh)
-    levels = {
-        change.product_id: Levels(_told(change.threshold), _told(change.low))
-        for change in fresh.changes
-    }
-    return thresholds.change(levels, actor=actor, reason=reason)
+    targets = {change.product_id: _target(change) for change in fresh.changes}
+    return thresholds.write(targets, actor=actor, reason=reason)
 
 
-def _told(step: Step) -> int | None:
-    return None if step.inherits_after else step.after
+def _target(change: Planned) -> Target:
+    threshold, low = change.threshold, change.low
+    return Target(
+        threshold.after, low.after, threshold.inherits_after, low.inherits_after
+    )
+
+
+def _of(product_ids: Iterable[int]) -> QuerySet[Stock]:
+    return Stock.objects.filter(copying.AnyOf(F("pk"), product_ids))
 
 
 def _plan(
-    rows: QuerySet[Stock], wanted: Callable[[Stock], Levels], defaults: Defaults
+    rows: QuerySet[Stock], wanted: Callable[[Row], Levels], defaults: Defaults
 ) -> Plan:
     changes = []
-    needed = rows.select_related("product").only(*NEEDED)
-    for row in needed.order_by("product__name", "pk"):
-        category_id = row.product.category_id
-        target = thresholds.target(row, wanted(row), defaults, category_id)
-        if target != thresholds.present(row):
+    ordered = rows.order_by("product__name", "pk")
+    for values in ordered.values_list(*NEEDED):
+        row = Row._make((*values[:-4], Target._make(values[-4:])))
+        target = thresholds.target(row.levels, wanted(row), defaults, row.category_id)
+        if target != row.levels:
             changes.append(_planned(row, target))
     return Plan(changes)
 
 
-def _planned(row: Stock, target: Target) -> Planned:
+def _planned(row: Row, target: Target) -> Planned:
+    now = row.levels
     return Planned(
-        product_id=row.pk,
-        name=row.product.name,
-        sku=row.product.sku,
+        product_id=row.product_id,
+        name=row.name,
+        sku=row.sku,
         threshold=Step(
-            row.safety_threshold,
+            now.safety_threshold,
             target.safety_threshold,
-            row.inherits_threshold,
+            now.inherits_threshold,
             target.inherits_threshold,
         ),
         low=Step(
-            row.low_stock_level,
+            now.low_stock_level,
             target.low_stock_level,
-            row.inherits_low_stock_level,
+            now.inherits_low_stock_level,
             target.inherits_low_stock_level,
         ),
         status_before=StockStatus(row.status),
@@ -264,12 +282,12 @@ def _planned(row: Stock, target: Target) -> Planned:
     )
 
 
-def _level(row: Stock, rule: Rule, sold: int) -> int:
+def _level(row: Row, rule: Rule, sold: int) -> int:
     """The number the rule gives, kept within what a level can be."""
     if rule.operation == Operation.SET:
         wanted = rule.number
     elif rule.operation == Operation.ADD:
-        wanted = getattr(row, rule.field) + rule.number
+        wanted = getattr(row.levels, rule.field) + rule.number
     elif rule.operation == Operation.PERCENT:
         wanted = _up(Decimal(row.on_hand * rule.number) / 100)
     else:
@@ -285,7 +303,7 @@ def _sold(product_ids: list[int], now: datetime) -> dict[int, int]:
     """Units sold per product in the last four weeks."""
     rows = (
         StockMovement.objects.filter(
-            product__in=product_ids,
+            copying.AnyOf(F("product_id"), product_ids),
             kind=StockMovement.Kind.SALE,
             created_at__gt=now - WINDOW,
         )

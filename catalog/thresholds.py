@@ -5,19 +5,18 @@ Stock row; changing a default rewrites all heirs, with their status changes, in 
 transaction.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
-from django.db.models.functions import Now
 
-from catalog import stock
+from catalog import copying, stock
 from catalog.models import Category, Product, Stock, Store, ThresholdChange
 
 if TYPE_CHECKING:
@@ -61,6 +60,11 @@ class Defaults:
         source = self.source_of(category_id, field)
         origin = f"category {source}" if isinstance(source, Category) else "store"
         return Default(getattr(source, field), origin)
+
+    def number(self, category_id: int | None, field: str) -> int:
+        """The same number alone, for thousands of products."""
+        number: int = getattr(self.source_of(category_id, field), field)
+        return number
 
     def having(self, changed: Store | Category) -> "Defaults":
         """The same with `changed` in its place, whether or not it is saved."""
@@ -125,15 +129,18 @@ def change(
     at `expected_version`, ValueError on a number out of range.
     """
     hold()
-    defaults = Defaults()
-    rows = stock.lock(levels)
-    categories = _categories(rows)
-    targets = {}
-    for pk, row in rows.items():
-        if expected_version is not None and row.version != expected_version:
+    stock.hold(levels)
+    rows = Stock.objects.filter(copying.AnyOf(F("pk"), levels))
+    if expected_version is not None:
+        for row in rows.exclude(version=expected_version).order_by("pk"):
             raise stock.VersionConflict(row)
-        targets[pk] = target(row, levels[pk], defaults, categories[pk])
-    return _apply(rows, targets, batch=uuid4(), actor=actor, reason=reason)
+    defaults = Defaults()
+    targets = {
+        pk: wanted
+        for pk, category_id, now in present(rows)
+        if (wanted := target(now, levels[pk], defaults, category_id)) != now
+    }
+    return write(targets, actor=actor, reason=reason)
 
 
 @transaction.atomic
@@ -184,14 +191,15 @@ def undo(batch: UUID, *, actor: "User | None" = None) -> UUID:
     hold()
     undoing = uuid4()
     _restore_defaults(batch, undoing)
-    made = {row.product_id: row for row in ThresholdChange.objects.filter(batch=batch)}
     return _rewrite_heirs(
-        batch=undoing, actor=actor, reason=f"undo {batch}", putting_back=made
+        batch=undoing,
+        actor=actor,
+        reason=f"undo {batch}",
+        putting_back=_made_by(batch),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """Both levels of one product as they stand on its row."""
 
     safety_threshold: int
@@ -200,7 +208,7 @@ class Target:
     inherits_low_stock_level: bool
 
 
-TARGET = [field.name for field in fields(Target)]
+TARGET = Target._fields
 
 
 def _set_default(
@@ -235,67 +243,67 @@ def _rewrite_heirs(
     batch: UUID,
     actor: "User | None",
     reason: str,
-    putting_back: Mapping[int, ThresholdChange] = MappingProxyType({}),
+    putting_back: Mapping[int, tuple[Target, Target]] = MappingProxyType({}),
 ) -> UUID:
     """Bring all heirs up to date, and put back what a batch changed."""
     defaults = Defaults()
     doubtful = {
-        row.pk
-        for row in heirs()
-        .select_related("product")
-        .only(*TARGET, "product__category_id")
-        if target(row, Levels(), defaults, row.product.category_id) != present(row)
+        pk
+        for pk, category_id, now in present(heirs())
+        if target(now, Levels(), defaults, category_id) != now
     }
-    rows = stock.lock(doubtful | putting_back.keys())
-    categories = _categories(rows)
+    doubtful |= putting_back.keys()
+    stock.hold(doubtful)
     targets = {}
-    for pk, row in rows.items():
-        made = putting_back.get(pk)
-        levels = _before(made) if made and present(row) == _after(made) else Levels()
-        targets[pk] = target(row, levels, defaults, categories[pk])
-    return _apply(rows, targets, batch=batch, actor=actor, reason=reason)
+    for pk, category_id, now in present(
+        Stock.objects.filter(copying.AnyOf(F("pk"), doubtful))
+    ):
+        before, after = putting_back.get(pk, (now, None))
+        levels = _told(before) if now == after else Levels()
+        wanted = target(now, levels, defaults, category_id)
+        if wanted != now:
+            targets[pk] = wanted
+    return write(targets, batch=batch, actor=actor, reason=reason)
 
 
-def _categories(rows: Iterable[int]) -> dict[int, int | None]:
-    products = Product.objects.filter(pk__in=list(rows))
-    return dict(products.values_list("pk", "category_id"))
+def _made_by(batch: UUID) -> dict[int, tuple[Target, Target]]:
+    """What a batch changed: each product's levels before and after."""
+    names = [f"{name}_{when}" for when in ("before", "after") for name in TARGET]
+    rows = ThresholdChange.objects.filter(batch=batch)
+    return {
+        pk: (Target._make(levels[:4]), Target._make(levels[4:]))
+        for pk, *levels in rows.values_list("product_id", *names)
+    }
 
 
-def _before(made: ThresholdChange) -> Levels:
+def _told(levels: Target) -> Levels:
+    """What a product is told to have these levels."""
     return Levels(
-        None if made.inherits_threshold_before else made.safety_threshold_before,
-        None if made.inherits_low_stock_level_before else made.low_stock_level_before,
+        None if levels.inherits_threshold else levels.safety_threshold,
+        None if levels.inherits_low_stock_level else levels.low_stock_level,
     )
 
 
-def _after(made: ThresholdChange) -> Target:
-    return Target(
-        made.safety_threshold_after,
-        made.low_stock_level_after,
-        made.inherits_threshold_after,
-        made.inherits_low_stock_level_after,
-    )
-
-
-def present(row: Stock) -> Target:
-    """The levels a row has now."""
-    return Target(*(getattr(row, name) for name in TARGET))
+def present(rows: QuerySet[Stock]) -> Iterator[tuple[int, int | None, Target]]:
+    """Each row's product, its category, and the levels it has now."""
+    found = rows.order_by("pk").values_list("pk", "product__category_id", *TARGET)
+    return ((pk, category_id, Target._make(now)) for pk, category_id, *now in found)
 
 
 def target(
-    row: Stock, levels: Levels, defaults: Defaults, category_id: int | None
+    now: Target, levels: Levels, defaults: Defaults, category_id: int | None
 ) -> Target:
     """The levels a row gets when it is told `levels`, its category being this one."""
     threshold, level = levels.safety_threshold, levels.low_stock_level
     if threshold is KEEP:
-        threshold = None if row.inherits_threshold else row.safety_threshold
+        threshold = None if now.inherits_threshold else now.safety_threshold
     if level is KEEP:
-        level = None if row.inherits_low_stock_level else row.low_stock_level
+        level = None if now.inherits_low_stock_level else now.low_stock_level
     return Target(
-        defaults.of(category_id, "safety_threshold").number
+        defaults.number(category_id, "safety_threshold")
         if threshold is None
         else _checked(threshold),
-        defaults.of(category_id, "low_stock_level").number
+        defaults.number(category_id, "low_stock_level")
         if level is None
         else _checked(level),
         threshold is None,
@@ -312,60 +320,65 @@ def _checked(number: int | None) -> int:
     return number  # type: ignore[return-value]
 
 
-def _apply(
-    rows: Mapping[int, Stock],
+# One statement, so that not a row of the ledger passes through Python. `before` is the
+# row as it was under our lock.
+WRITE = """
+WITH told AS (
+    SELECT * FROM unnest(%s::bigint[], %s::int[], %s::int[], %s::bool[], %s::bool[])
+    AS told (product_id, threshold, level, inherits_threshold, inherits_level)
+), written AS (
+    UPDATE catalog_stock AS stock
+    SET safety_threshold = threshold, low_stock_level = level,
+        inherits_threshold = told.inherits_threshold,
+        inherits_low_stock_level = inherits_level,
+        version = stock.version + 1, updated_at = statement_timestamp()
+    FROM told JOIN catalog_stock AS before USING (product_id)
+    WHERE stock.product_id = told.product_id
+    RETURNING told.*, stock.status, before.status AS status_before,
+        before.safety_threshold AS threshold_before,
+        before.low_stock_level AS level_before,
+        before.inherits_threshold AS inherits_threshold_before,
+        before.inherits_low_stock_level AS inherits_level_before
+), ledger AS (
+    INSERT INTO catalog_thresholdchange (batch, product_id,
+        safety_threshold_before, safety_threshold_after,
+        low_stock_level_before, low_stock_level_after,
+        inherits_threshold_before, inherits_threshold_after,
+        inherits_low_stock_level_before, inherits_low_stock_level_after,
+        reason, actor_id, created_at)
+    SELECT %s, product_id, threshold_before, threshold, level_before, level,
+        inherits_threshold_before, inherits_threshold,
+        inherits_level_before, inherits_level, %s, %s, statement_timestamp()
+    FROM written ORDER BY product_id
+)
+SELECT product_id, status_before FROM written WHERE status <> status_before
+"""
+
+
+def write(
     targets: Mapping[int, Target],
     *,
-    batch: UUID,
-    actor: "User | None",
-    reason: str,
+    batch: UUID | None = None,
+    actor: "User | None" = None,
+    reason: str = "",
 ) -> UUID:
-    changed = {pk: t for pk, t in targets.items() if t != present(rows[pk])}
-    groups: dict[Target, list[int]] = {}
-    for pk, target in changed.items():
-        groups.setdefault(target, []).append(pk)
-    for target, pks in groups.items():
-        Stock.objects.filter(pk__in=pks).update(
-            safety_threshold=target.safety_threshold,
-            low_stock_level=target.low_stock_level,
-            inherits_threshold=target.inherits_threshold,
-            inherits_low_stock_level=target.inherits_low_stock_level,
-            version=F("version") + 1,
-            updated_at=Now(),
-        )
-    ThresholdChange.objects.bulk_create(
-        [
-            _change_row(rows[pk], target, batch, actor, reason)
-            for pk, target in changed.items()
-        ],
-        batch_size=2000,
-    )
-    before = {pk: rows[pk].status for pk in changed}
-    fresh = Stock.objects.filter(pk__in=list(changed)).order_by("pk")
-    stock.record_flips(before, fresh, cause=_cause(batch))
-    if changed:
-        stock.follow(changed)
+    """Give rows levels that they do not have yet; return the batch.
+
+    The caller holds the rows' locks, and the defaults', and has worked out the levels
+    under them.
+    """
+    batch = batch or uuid4()
+    if not targets:
+        return batch
+    columns = map(copying.array, (targets, *zip(*targets.values(), strict=True)))
+    with connection.cursor() as cursor:
+        cursor.execute(WRITE, [*columns, batch, reason, actor.pk if actor else None])
+        flipped = dict(cursor.fetchall())
+    fresh = Stock.objects.filter(copying.AnyOf(F("pk"), flipped)).order_by("pk")
+    stock.record_flips(flipped, fresh, cause=_cause(batch))
+    stock.follow(targets)
     return batch
 
 
 def _cause(batch: UUID) -> str:
     return f"thresholds:{batch}"
-
-
-def _change_row(
-    row: Stock, target: Target, batch: UUID, actor: "User | None", reason: str
-) -> ThresholdChange:
-    return ThresholdChange(
-        batch=batch,
-        product_id=row.pk,
-        safety_threshold_before=row.safety_threshold,
-        safety_threshold_after=target.safety_threshold,
-        low_stock_level_before=row.low_stock_level,
-        low_stock_level_after=target.low_stock_level,
-        inherits_threshold_before=row.inherits_threshold,
-        inherits_threshold_after=target.inherits_threshold,
-        inherits_low_stock_level_before=row.inherits_low_stock_level,
-        inherits_low_stock_level_after=target.inherits_low_stock_level,
-        reason=reason,
-        actor=actor,
-    )

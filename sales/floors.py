@@ -10,8 +10,9 @@ from collections.abc import Collection
 from functools import partial
 
 from django.db import transaction
+from django.db.models import F
 
-from catalog import stock
+from catalog import copying, stock
 from catalog.models import Stock
 from sales import counters
 from sales.models import FlashSaleItem, ItemState
@@ -30,9 +31,9 @@ def follow(product_ids: Collection[int]) -> None:
     Named by the setting SHOP_STOCK_FOLLOWER. A Redis that does not answer is left to
     recovery, which computes the floors anew.
     """
-    if _items(product_ids):
-        _set(product_ids, only_rise=True)
-        transaction.on_commit(partial(settle, product_ids))
+    if in_sale := {item.product_id for item in _items(product_ids)}:
+        _set(in_sale, only_rise=True)
+        transaction.on_commit(partial(settle, in_sale))
 
 
 @transaction.atomic
@@ -54,7 +55,7 @@ def _set(product_ids: Collection[int], *, only_rise: bool) -> None:
 
 
 def _items(product_ids: Collection[int]) -> list[FlashSaleItem]:
-    loaded = FlashSaleItem.objects.filter(product_id__in=product_ids)
+    loaded = FlashSaleItem.objects.filter(copying.AnyOf(F("product_id"), product_ids))
     return list(
         loaded.exclude(state__in=[ItemState.WAITING, ItemState.SETTLED]).order_by("pk")
     )

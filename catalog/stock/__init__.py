@@ -10,7 +10,6 @@ from catalog.stock.counting import adjust, adjust_many, receive, repair
 from catalog.stock.opening import Opening, open_many, open_stock
 from catalog.stock.ordering import release, release_many, reserve, ship, take_back
 from catalog.stock.terms import (
-    BATCH,
     Delta,
     InsufficientStock,
     Kind,
@@ -21,10 +20,9 @@ from catalog.stock.terms import (
     check_on_hand,
     check_quantity,
 )
-from catalog.stock.writing import follow, lock, record_flips
+from catalog.stock.writing import follow, hold, lock, record_flips
 
 __all__ = [
-    "BATCH",
     "Delta",
     "InsufficientStock",
     "Kind",
@@ -41,6 +39,7 @@ __all__ = [
     "check_quantity",
     "deallocate",
     "follow",
+    "hold",
     "lock",
     "open_many",
     "open_stock",

@@ -6,9 +6,10 @@ from operator import attrgetter
 
 from django.db import transaction
 
-from catalog.models import Product, Stock, StockMovement
+from catalog import copying
+from catalog.models import Product, Stock
 from catalog.stock import terms, writing
-from catalog.stock.terms import BATCH, Delta, Kind, Note
+from catalog.stock.terms import Delta, Kind, Note
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,5 +65,5 @@ def open_many(
             movements.append(
                 writing.movement_of(opening.product_id, kind, delta, delta, note)
             )
-    Stock.objects.bulk_create(rows, batch_size=BATCH)
-    StockMovement.objects.bulk_create(movements, batch_size=BATCH)
+    copying.insert(rows)
+    copying.insert(movements)

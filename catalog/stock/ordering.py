@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from django.db import transaction
 from django.db.models import F, Q
 
-from catalog.models import Stock, StockMovement
+from catalog import copying
+from catalog.models import Stock
 from catalog.stock import terms, writing
 from catalog.stock.terms import (
-    BATCH,
     Delta,
     InsufficientStock,
     Kind,
@@ -85,7 +85,7 @@ def release_many(releases: Sequence[tuple[Mapping[int, int], Note]]) -> None:
     for product_id, quantity in sorted(totals.items()):
         if not writing.write(product_id, Delta(reserved=-quantity)):
             raise StockConflict(f"product {product_id} has not {quantity} reserved")
-    StockMovement.objects.bulk_create(movements, batch_size=BATCH)
+    copying.insert(movements)
     writing.write_flips(flips)
 
 

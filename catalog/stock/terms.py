@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 
 Kind = StockMovement.Kind
-BATCH = 5000
 
 
 @dataclass(frozen=True, slots=True)

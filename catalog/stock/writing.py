@@ -3,20 +3,30 @@
 from collections.abc import Iterable, Mapping
 
 from django.conf import settings
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils.module_loading import import_string
 
-from catalog import outbox
+from catalog import copying, outbox
 from catalog.models import StatusChange, Stock, StockMovement
 from catalog.status import stock_status
-from catalog.stock.terms import BATCH, Delta, Note, StockConflict
+from catalog.stock.terms import Delta, Note, StockConflict
 
 
 def lock(product_ids: Iterable[int]) -> dict[int, Stock]:
     """The stock rows, locked until the transaction ends, in primary-key order."""
-    rows = Stock.objects.select_for_update().filter(pk__in=list(product_ids))
-    return {row.pk: row for row in rows.order_by("pk")}
+    return {row.pk: row for row in _locked(product_ids)}
+
+
+def hold(product_ids: Iterable[int]) -> None:
+    """The same lock, for who reads the rows in a way of their own."""
+    for _key in _locked(product_ids).values_list("pk").iterator():
+        pass
+
+
+def _locked(product_ids: Iterable[int]) -> QuerySet[Stock]:
+    rows = Stock.objects.select_for_update().order_by("pk")
+    return rows.filter(copying.AnyOf(F("pk"), list(product_ids)))
 
 
 def record_flips(
@@ -72,7 +82,7 @@ def write(product_id: int, delta: Delta, condition: Q | None = None) -> bool:
 
 def record(kind: str, deltas: Mapping[int, Delta], note: Note) -> None:
     """Write the movements and flips of rows this transaction has just changed."""
-    rows = Stock.objects.in_bulk(list(deltas))
+    rows = Stock.objects.filter(copying.AnyOf(F("pk"), deltas)).in_bulk()
     movements, flips = [], []
     for product_id, delta in sorted(deltas.items()):
         row = rows[product_id]
@@ -82,13 +92,13 @@ def record(kind: str, deltas: Mapping[int, Delta], note: Note) -> None:
         before = status_of(row, quantity - delta.on_hand + delta.reserved)
         if before != row.status:
             flips.append(flip_of(row, before, row.status, quantity, note.cause))
-    StockMovement.objects.bulk_create(movements, batch_size=BATCH)
+    copying.insert(movements)
     write_flips(flips)
 
 
 def write_flips(flips: list[StatusChange]) -> None:
     """Record crossings, and tell other systems of them in the same transaction."""
-    StatusChange.objects.bulk_create(flips, batch_size=BATCH)
+    copying.insert(flips)
     outbox.publish_flips(flips)
 
 

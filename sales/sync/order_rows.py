@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 from django.contrib.auth.models import User
 from django.db import connection
 
-from sales import copying
+from catalog import copying
 from sales.folding import Fold
 from sales.models import FlashSaleItem, Order, OrderLine
 from sales.sync import times

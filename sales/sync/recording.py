@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from catalog import stock
+from catalog import copying, stock
 from catalog.models import StockMovement
-from sales import copying, folding
+from sales import folding
 from sales.folding import Entry, Fold, Poison
 from sales.models import FlashAdjustment, FlashEvent, FlashSaleItem, ItemState
 from sales.sync import announcing, order_rows, stored, times

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from sales import copying, folding
+from catalog import copying
+from sales import folding
 from sales.folding import Claimed, Entry, Fold
 from sales.models import FlashSaleItem, Order
 from sales.sync import times

@@ -6,11 +6,13 @@ from uuid import uuid4
 
 import pytest
 from django.db import DataError, IntegrityError, transaction
+from django.db.models import F
 
-from sales.copying import array, copy_in
+from catalog.copying import MANY, AnyOf, array, copy_in, insert
+from catalog.models import Product, StockMovement
 from sales.models import FlashEvent, Order
 from sales.sync import EVENT_FIELDS, ORDER_FIELDS
-from tests.factories import make_item
+from tests.factories import make_item, make_product
 
 pytestmark = pytest.mark.django_db
 
@@ -100,3 +102,42 @@ def test_no_rows_are_no_statement(django_assert_num_queries):
 def test_an_array_has_nulls_where_there_is_nothing():
     assert array([1, None, "held"]) == "{1,NULL,held}"
     assert array([]) == "{}"
+
+
+@pytest.mark.parametrize("number", [1, MANY - 1, MANY, MANY + 50])
+def test_few_and_many_rows_are_inserted_alike(number, django_user_model):
+    pot = make_product()
+    actor = django_user_model.objects.create(username="ann")
+    began = max(StockMovement.objects.values_list("pk", flat=True), default=0)
+
+    insert(
+        [
+            StockMovement(
+                product=pot,
+                kind=StockMovement.Kind.RECEIPT,
+                on_hand_delta=n,
+                on_hand_after=n,
+                reserved_after=0,
+                allocated_after=0,
+                reason="a\ttab",
+                actor=actor,
+            )
+            for n in range(number)
+        ]
+    )
+
+    rows = StockMovement.objects.filter(pk__gt=began).order_by("pk")
+    assert [row.on_hand_delta for row in rows] == list(range(number))
+    assert {(row.kind, row.reason, row.actor, row.cause) for row in rows} == {
+        ("receipt", "a\ttab", actor, "")
+    }
+    assert all(row.created_at for row in rows)
+
+
+def test_any_of_finds_what_in_finds():
+    pots = [make_product() for _ in range(3)]
+    for keys in ([], [pots[0].pk], {pots[2].pk, pots[0].pk, 0}):
+        by_array = Product.objects.filter(AnyOf(F("pk"), keys))
+        assert set(by_array) == set(Product.objects.filter(pk__in=keys))
+    skus = [pots[1].sku, "it's not there"]
+    assert Product.objects.get(AnyOf(F("sku"), skus)) == pots[1]
