@@ -4,6 +4,7 @@ from uuid import uuid4
 import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
+from playwright.sync_api import expect
 
 from catalog import saved_views, stock, thresholds
 from catalog.models import Product, StatusChange, Stock
@@ -51,7 +52,7 @@ def test_editing_a_threshold_in_the_list_flips_the_status_and_says_who(staff, ow
     row.get_by_text("Out of stock").wait_for()
     row.locator(".field-safety_threshold a").click()
     page.get_by_text("threshold 1 → 5").wait_for()
-    assert owner.username in page.locator("#content-main").inner_text()
+    expect(page.locator("#content-main")).to_contain_text(owner.username)
     assert stock_of(pot).is_out
 
 
@@ -71,7 +72,7 @@ def test_counting_in_the_list_asks_for_a_reason_and_says_who(staff, owner):
     assert stock_of(pot).on_hand == 3
     movement = pot.movements.first()
     assert (movement.reason, movement.actor) == ("two broken", owner)
-    assert page.evaluate("document.activeElement.name") == f"{pot.pk}-on_hand"
+    expect(page.locator(f"[name='{pot.pk}-on_hand']")).to_be_focused()
 
 
 def test_keys_of_the_list(staff, owner):
@@ -224,8 +225,8 @@ def test_counting_stock_in_a_dialog(staff, owner):
     dialog.get_by_role("button", name="Set the number").click()
 
     page.get_by_text("Clay pot: 8 units on hand.").wait_for()
-    assert page.locator("#on_hand dt b").inner_text() == "8"
-    assert page.get_by_text("two broken").is_visible()
+    expect(page.locator("#on_hand dt b")).to_have_text("8")
+    expect(page.get_by_text("two broken")).to_be_visible()
 
 
 def test_promises_appear_on_the_page_of_a_number(staff, owner):
@@ -432,7 +433,9 @@ def test_viewer_finds_no_button(staff):
 
 
 def barriers(page):
-    """What axe finds serious on the page as it stands."""
+    """What axe finds serious on the page as it stands, with what it asks for itself."""
+    page.wait_for_load_state()
+    expect(page.locator(".htmx-request")).to_have_count(0)
     page.evaluate(AXE)
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [
@@ -464,7 +467,6 @@ def test_pages_have_no_serious_barrier(staff, owner):
         reverse("admin:sales_order_change", args=[order.pk]),
     ):
         page.goto(address)
-        page.wait_for_load_state("networkidle")
         assert barriers(page) == [], address
 
 
