@@ -2,12 +2,14 @@
 
 from datetime import datetime
 
+from babel.core import Locale
 from django import template
+from django.conf import settings
 from django.template import Context
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import ngettext
+from django.utils.translation import get_language, ngettext
 
 from sales import visitors
 
@@ -29,6 +31,14 @@ def cart_badge(context: Context, units: int | None = None) -> SafeString | str:
         units,
         words,
     )
+
+
+@register.filter
+def country(code: str) -> str:
+    """The name of a country in the current language; a code nobody knows as it is."""
+    language = get_language() or settings.LANGUAGE_CODE
+    name: str = Locale.parse(language, sep="-").territories.get(code, code)
+    return name
 
 
 @register.filter

@@ -211,3 +211,20 @@ def test_the_job_sends():
     paid_order()
 
     assert (jobs.send_mails(), jobs.send_mails()) == (1, 0)
+
+
+def test_the_country_of_an_address_is_named_in_the_shoppers_language():
+    address = orders.Contact(
+        "ann@shop.test", "Ann", "Quay 1", "1234", "Port", country="DE"
+    )
+    for language in ("en", "id"):
+        line = (make_product().pk, 1)
+        with translation.override(language):
+            order = orders.place(uuid4(), [line], contact=address)
+        checkout.finish(checkout.begin_payment(order.pk).pk, "paid")
+
+    sent()
+
+    english, indonesian = mail.outbox
+    assert "1234 Port, Germany" in english.body
+    assert "1234 Port, Jerman" in indonesian.body

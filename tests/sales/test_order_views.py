@@ -95,7 +95,9 @@ def test_an_order_is_paid_at_the_test_provider(client):
 
     assert "Approve" in asked.text
     assert done["Location"] == order.get_absolute_url()
-    assert "Paid. Thank you!" in client.get(done["Location"]).text
+    page = client.get(done["Location"]).text
+    assert "Paid. Thank you!" in page
+    assert f"The confirmation goes to {order.email}" in page
     assert Stock.objects.get().on_hand == 8
 
 
