@@ -29,10 +29,13 @@ WHERE contype = 'c' AND convalidated
     AND conname IN ('promised_lte_on_hand', 'flash_promised_lte_units')
 UNION ALL
 SELECT tgname FROM pg_trigger
-WHERE tgname = 'stock_movement_append_only' AND tgenabled <> 'D'
-    AND tgrelid = 'catalog_stockmovement'::regclass
+WHERE tgenabled <> 'D' AND (tgname, tgrelid) IN (
+    ('stock_movement_append_only', 'catalog_stockmovement'::regclass),
+    ('flash_event_append_only', 'sales_flashevent'::regclass)
+)
 """
 GUARD_NAMES = (
+    "flash_event_append_only",
     "flash_promised_lte_units",
     "promised_lte_on_hand",
     "stock_movement_append_only",
