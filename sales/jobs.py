@@ -199,10 +199,10 @@ def expire_carts() -> int:
 
 @job("default", timeout=600, ttl=600, result_ttl=0)
 def forget_old() -> int:
-    """Delete what is of no use any more: the API's first answers, tokens, imports."""
+    """Delete what is of no use any more: first answers, tokens, imports, old lines."""
     now = timezone.now()
     old = answers.delete_old(now) + tokens.delete_old(now)
-    return old + import_runs.forget_old(now)
+    return old + import_runs.forget_old(now) + waiting_list.forget_old(now)
 
 
 @job("default", timeout=300, ttl=30, result_ttl=0)

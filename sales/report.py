@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from catalog.files import cells
-from sales import demand
+from sales import demand, waiting_list
 from sales.demand import Demand
 from sales.models import (
     FlashEvent,
@@ -19,7 +19,6 @@ from sales.models import (
     FlashSaleItem,
     Order,
     OrderState,
-    WaitingEntry,
 )
 
 STEPS = 60
@@ -188,8 +187,7 @@ def of_sale(sale: FlashSale) -> SaleReport:
         for state in OrderState.values
         if counted[state]
     }
-    line = WaitingEntry.objects.filter(item__in=items).tally()
-    return SaleReport(sale, reports, moments, orders, line)
+    return SaleReport(sale, reports, moments, orders, waiting_list.tally(items))
 
 
 def span(time: timedelta) -> str:

@@ -23,7 +23,7 @@ from sales.models.orders import (
 )
 from sales.models.payments import Payment, PaymentNotice, PaymentState
 from sales.models.ranges import PRICE_RANGE, QUANTITY_RANGE
-from sales.models.waiting_list import EntryState, WaitingEntry
+from sales.models.waiting_list import EntryState, ForgottenLine, WaitingEntry
 from sales.models.watching import AuditRun, ClaimAnswer, ClaimCount, Verdict
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "FlashEvent",
     "FlashSale",
     "FlashSaleItem",
+    "ForgottenLine",
     "ItemState",
     "MailKind",
     "Order",

@@ -118,6 +118,11 @@ class WaitingEntry(models.Model):
                 condition=Q(state=EntryState.OFFERED),
             ),
             models.Index(
+                fields=["ended_at"],
+                name="entry_left",
+                condition=Q(state=EntryState.LEFT),
+            ),
+            models.Index(
                 fields=["next_try_at"],
                 name="entry_to_tell",
                 condition=Q(next_try_at__isnull=False),
@@ -144,3 +149,17 @@ class WaitingEntry(models.Model):
         self.state, self.reason = state, reason
         self.email, self.ended_at = "", now
         self.save(update_fields=["state", "reason", "email", "ended_at"])
+
+
+class ForgottenLine(models.Model):
+    """What an item's report still tells of entries that were deleted, in numbers."""
+
+    item = models.OneToOneField(
+        FlashSaleItem, models.CASCADE, related_name="forgotten_line"
+    )
+    joined = models.PositiveIntegerField(default=0)
+    offers = models.PositiveIntegerField(default=0)
+    bought = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.joined} joined, {self.offers} offers, {self.bought} bought"

@@ -10,6 +10,7 @@ counted from the rows. It rises before a join commits and falls after an entry h
 so Redis is never more open than PostgreSQL, and every tick sets it again.
 """
 
+from sales.waiting_list.clearing import forget_old, tally
 from sales.waiting_list.joining import (
     Joined,
     JoinRefused,
@@ -30,6 +31,7 @@ __all__ = [
     "close_over",
     "find",
     "follow",
+    "forget_old",
     "hand_out",
     "is_over",
     "join",
@@ -38,5 +40,6 @@ __all__ = [
     "offer_milliseconds",
     "place_of",
     "serve",
+    "tally",
     "tell_ended",
 ]

@@ -2,16 +2,25 @@
 
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from sales import counters, mails, sync
-from sales.counters import Admitted, Claim, ClaimRefused, NotLoaded, Snapshot
+from sales.counters import (
+    Admitted,
+    Claim,
+    ClaimRefused,
+    NotLoaded,
+    Snapshot,
+    Unsure,
+)
 from sales.models import (
     EntryState,
+    FlashEvent,
     FlashSaleItem,
     MailKind,
     Order,
@@ -23,6 +32,7 @@ from sales.waiting_list import keeping
 logger = logging.getLogger(__name__)
 
 BATCH = 100  # entries served in one go
+LATE = timedelta(minutes=5)  # an offer may be claimed so long after its entry was read
 
 
 def hand_out(item_id: int, *, limit: int = BATCH) -> int:
@@ -146,6 +156,33 @@ def _give_back(entries: Sequence[WaitingEntry]) -> None:
     left = WaitingEntry.objects.filter(state=EntryState.LEFT)
     for entry in left.filter(pk__in=[entry.pk for entry in entries]):
         keeping.release(entry)
+
+
+def take_back(now: datetime) -> int:
+    """Release offers that were claimed for who had left; return how many.
+
+    `hand_out` does, too: this finds what a crash, or a Redis that did not answer, has
+    left. Who has had the claim back since, and holds it again, keeps it.
+    """
+    since = now - timedelta(milliseconds=offer_milliseconds()) - LATE
+    claim_of = {"claim_id": OuterRef("order_id"), "buyer": OuterRef("buyer")}
+    held = Order.objects.filter(
+        flash_item=OuterRef("item"), state=OrderState.HELD, **claim_of
+    )
+    given_back = FlashEvent.objects.filter(
+        item=OuterRef("item"), order_id=OuterRef("order_id"), kind="release"
+    )
+    left = WaitingEntry.objects.filter(
+        Exists(held), ~Exists(given_back), state=EntryState.LEFT, ended_at__gt=since
+    )
+    released = 0
+    for entry in left:
+        try:
+            keeping.release(entry)
+            released += 1
+        except (NotLoaded, Unsure) as error:
+            logger.warning("the offer of entry %s waits: %s", entry.order_id, error)
+    return released
 
 
 @transaction.atomic

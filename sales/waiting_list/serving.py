@@ -20,8 +20,8 @@ LAPSED = (OrderState.EXPIRED, OrderState.CANCELLED)
 def serve(now: datetime) -> int:
     """Bring all lines up to date; return how many offers were made.
 
-    Safe to run at any time and twice at once. While nobody waits it only looks, in two
-    queries and one trip to Redis, whether anything is kept that nobody wants any more.
+    Safe to run at any time and twice at once. While nobody waits it only looks, in
+    three queries and one trip to Redis, whether anything is kept that nobody wants.
     One item's failure leaves the others alone.
     """
     wanted: dict[int, int] = {}
@@ -29,6 +29,7 @@ def serve(now: datetime) -> int:
         follow(now)
         close_over(now)
         wanted = WaitingEntry.objects.wanted()
+    offering.take_back(now)
     item_ids = sync.loaded_items()
     found = counters.snapshots(item_ids) if item_ids else {}
     made = 0

@@ -166,7 +166,7 @@ class TestAfterAFault:
     ):
         make_full_item()
 
-        with django_assert_max_num_queries(2):
+        with django_assert_max_num_queries(3):
             waiting_list.serve(timezone.now())
 
 
