@@ -82,6 +82,11 @@ class SaleNow:
     def unsynced(self) -> int:
         return sum(item.unsynced for item in self.items)
 
+    @property
+    def stopped(self) -> int:
+        """Products that nobody can buy because their numbers are in doubt."""
+        return sum(item.item.is_stopped for item in self.items)
+
 
 def _percent(part: int, whole: int) -> int:
     return round(100 * part / whole) if whole > 0 else 0

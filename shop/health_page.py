@@ -21,7 +21,7 @@ from redis import Redis, RedisError
 
 from catalog.models import WebhookDelivery
 from sales import audit, jobs
-from sales.models import OrderMail, PaymentNotice, Verdict
+from sales.models import FlashSaleItem, OrderMail, PaymentNotice, Verdict
 from shop import health
 
 AUDIT_AGE = timedelta(minutes=5)
@@ -64,6 +64,7 @@ def signs() -> Iterator[Sign]:
         yield from _queues()
         yield _schedule()
     yield _lag()
+    yield _stopped()
     yield _audit()
     yield from _left_undone()
 
@@ -147,6 +148,15 @@ def _lag() -> Sign:
     seconds = max(health.item_lags().values(), default=0.0)
     text = _("%(seconds).1f seconds behind the sale Redis") % {"seconds": seconds}
     return Sign(_("Sync of flash sales"), seconds <= health.LAG_LIMIT_SECONDS, text)
+
+
+def _stopped() -> Sign:
+    """Products of running sales that nobody can buy, because of a doubt."""
+    stopped = FlashSaleItem.objects.filter(state__in=FlashSaleItem.STOPPED)
+    items = list(stopped.select_related("product"))
+    text = ", ".join(f"{item.product}: {item.doubt}" for item in items) or "0"
+    url = reverse("admin:sales_flash_item", args=[items[0].pk]) if items else ""
+    return Sign(_("Flash-sale products stopped by a doubt"), not items, text, url)
 
 
 def _audit() -> Sign:

@@ -103,7 +103,7 @@ class LifeButtons:
             "Shoppers can claim again at once. Products that the audit has paused go "
             "on, too: look first at what it has found."
         ),
-        variant=ActionVariant.SUCCESS,
+        variant=ActionVariant.PRIMARY,
     )
     def resume(self, request: HttpRequest, form: DialogForm, sale: FlashSale) -> Any:
         actor = actor_of(request)

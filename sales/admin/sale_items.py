@@ -39,6 +39,7 @@ class FlashSaleItemInline(TabularInline):  # type: ignore[misc]
     fields = ("product", "requested_units", "price", "limit_per_buyer")
     autocomplete_fields = ("product",)
     extra = 0
+    empty_value_display = gettext_lazy("all")  # only the units may be empty
     hide_title = True
     verbose_name = gettext_lazy("product")
     verbose_name_plural = gettext_lazy("products")

@@ -85,6 +85,7 @@ class FlashSaleItem(models.Model):
     """
 
     State = ItemState
+    STOPPED = (ItemState.PAUSED, ItemState.FROZEN, ItemState.RECOVERING)
     sale = models.ForeignKey(FlashSale, models.CASCADE, related_name="items")
     product = models.ForeignKey(Product, models.PROTECT, related_name="flash_items")
     price = models.DecimalField(max_digits=9, decimal_places=2, validators=PRICE_RANGE)
@@ -167,6 +168,11 @@ class FlashSaleItem(models.Model):
     def is_loaded(self) -> bool:
         """Whether its counters should exist in Redis."""
         return self.state not in (ItemState.WAITING, ItemState.SETTLED)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nobody can buy it because its numbers are in doubt."""
+        return self.state in self.STOPPED
 
 
 class SaleTransition(models.Model):

@@ -46,6 +46,11 @@
     });
   }
 
+  // Django's boxes of chosen things have tips that are named without a role.
+  function nameTips() {
+    document.querySelectorAll(".help-tooltip").forEach((tip) => tip.setAttribute("role", "img"));
+  }
+
   // Printing needs scripts, so its button comes with them.
   function offerPrinting() {
     document.querySelectorAll("[data-print]").forEach((button) => {
@@ -56,6 +61,7 @@
 
   const drawAll = (root) => root.querySelectorAll("canvas[data-bars]").forEach(draw);
   window.addEventListener("load", () => drawAll(document));
+  window.addEventListener("load", () => setTimeout(nameTips));
   document.addEventListener("DOMContentLoaded", offerPrinting);
   // Behind Django's own start of these boxes, which waits in the same line.
   document.addEventListener("DOMContentLoaded", () => window.django?.jQuery?.(nameSearchBoxes));

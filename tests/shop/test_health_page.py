@@ -8,7 +8,7 @@ from django_rq import get_queue
 from sales import audit, jobs
 from sales.models import OrderMail, PaymentNotice
 from shop import health_page
-from tests.factories import make_order, make_staff
+from tests.factories import make_loaded_item, make_order, make_product, make_staff
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.redis]
 
@@ -68,6 +68,20 @@ def test_last_audit_must_be_fresh_and_clean(sale_redis):
     type(run).objects.update(created_at=timezone.now() - health_page.AUDIT_AGE * 2)
 
     assert not found()["Audit"].is_well
+
+
+def test_product_that_is_stopped_is_named_with_its_doubt(client, sale_redis):
+    assert found()["Flash-sale products stopped by a doubt"].is_well
+    item = make_loaded_item(product=make_product("Clay pot"))
+    audit.pause_item(item.pk, "it does not add up")
+
+    sign = found()["Flash-sale products stopped by a doubt"]
+
+    assert not sign.is_well
+    assert sign.text == "Clay pot: it does not add up"
+    client.force_login(make_staff("owner"))
+    page = client.get(sign.url, follow=True)
+    assert page.redirect_chain[-1][0].endswith(f"/flashsale/{item.sale_id}/change/")
 
 
 def test_what_waits_for_a_person_is_counted_with_a_way_there(client, sale_redis):

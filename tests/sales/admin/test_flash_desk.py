@@ -47,6 +47,25 @@ def test_live_panel_without_redis_shows_the_last_sync_and_says_so(
 
 
 @pytest.mark.redis
+def test_stopped_product_says_why_on_the_live_panel_and_the_first_page(
+    admin_client, sale_redis
+):
+    item = make_loaded_item(product=make_product("Clay pot"), units=5)
+    flash.advance()
+    urls = (sale_page(item.sale, "live"), reverse("admin:index"))
+    for url in urls:
+        assert "Paused" not in admin_client.get(url).content.decode()
+
+    audit.pause_item(item.pk, "it does not add up")
+
+    panel, first_page = (admin_client.get(url).content.decode() for url in urls)
+    assert "Nobody can buy 1 product just now" in panel
+    assert "it does not add up</small>" in panel
+    for html in (panel, first_page):
+        assert "Paused" in html
+
+
+@pytest.mark.redis
 @pytest.mark.django_db(transaction=True)
 def test_live_panel_says_who_is_refused_how_fast_and_what_the_audit_says(
     admin_client, sale_redis
