@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
+from decimal import ROUND_UP, Decimal
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -15,6 +16,8 @@ from sales.models import Payment, PaymentNotice
 from sales.payments.notice import Notice, Unreachable
 
 logger = logging.getLogger(__name__)
+
+CENT = Decimal("0.01")
 
 
 class UnknownGateway(Exception):
@@ -126,6 +129,8 @@ def _alert(row: PaymentNotice, doubt: str) -> None:
 def _fields(notice: Notice) -> dict[str, object]:
     fields = asdict(notice)
     del fields["event_id"], fields["payment_id"]
+    if notice.amount is not None:  # a part of a cent more is not what is due
+        fields["amount"] = notice.amount.quantize(CENT, ROUND_UP)
     fields["outcome"] = notice.outcome[:20]
     fields["currency"] = notice.currency[:3].upper()
     fields["reference"] = notice.reference[:200]

@@ -65,8 +65,9 @@ def _refund_flash(
         except StepRefused as error:
             raise NotPossible(_("Only a paid order can be refunded.")) from error
         sync.drain(item.pk, budget=timedelta(seconds=1))
-    order.refresh_from_db()
-    orders.log(order, note=note or "refunded", actor=actor)
+    if not order.events.filter(state=OrderState.REFUNDED).exists():  # a second click
+        order.state = OrderState.REFUNDED  # also while its row waits for the drain
+        orders.log(order, note=note or "refunded", actor=actor)
 
 
 @transaction.atomic

@@ -219,6 +219,15 @@ def test_a_wrong_amount_confirms_nothing_and_is_alerted_once(payment, amount, cu
     assert Stock.objects.get().reserved == 0
 
 
+@pytest.mark.parametrize("amount", ["29.971", "29.974", "29.9700001", "-29.97"])
+def test_a_part_of_a_cent_is_a_wrong_amount(payment, amount):
+    payment.amount = Decimal(amount)
+    notices.receive("test", *gateway.notification(payment, "paid"))
+    handle()
+
+    assert states(payment) == ("refunded", OrderState.CANCELLED)
+
+
 def test_a_wrong_amount_for_a_flash_order_gives_the_unit_back(flash_payment):
     item_id = Order.objects.get().flash_item_id
     flash_payment.amount += 1
