@@ -40,11 +40,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
     What does not keep shoppers from buying (no worker, a growing sync lag) is named
     under `degraded` and leaves the answer at 200.
     """
-    checks = {
-        "postgres": _postgres(),
-        "sale_redis": _redis(settings.SALE_REDIS_URL),
-        "queue_redis": _redis(settings.QUEUE_REDIS_URL),
-    }
+    checks = _servers()
     ready = all(state == "ok" for state in checks.values())
     body: dict[str, object] = {"ready": ready, **checks}
     if ready:
@@ -65,7 +61,8 @@ def readyz(request: HttpRequest) -> JsonResponse:
 def metrics(request: HttpRequest) -> HttpResponse:
     """Figures of the whole shop for Prometheus, read at this moment.
 
-    They come from PostgreSQL and Redis, so every process gives the same. Needs
+    They come from PostgreSQL and Redis, so every process gives the same; those of a
+    server that is away are missing, and `server_up` names it. Needs
     `Authorization: Bearer <SHOP_METRICS_TOKEN>`, except on a developer's machine and in
     the demo; without such a token set, nobody gets them.
     """
@@ -80,16 +77,26 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 class ShopCollector(Collector):
-    """Gauges of stock, flash sales, sync lag, queues and workers."""
+    """Gauges of servers, stock, flash sales, sync lag, queues and workers."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
+        servers = _servers()
+        up = _gauge("server_up", "1 when the server answers", "server")
+        for name, state in servers.items():
+            up.add_metric([name], float(state == "ok"))
+        yield up
+        if servers["postgres"] == "ok":
+            yield self._products()
+            yield from self._items()
+        if servers["queue_redis"] == "ok":
+            yield from self._queues()
+
+    def _products(self) -> GaugeMetricFamily:
         status = _gauge("products", "Products by stock status", "status")
         for word in StockStatus:
             count = Stock.objects.filter(status=word).count()
             status.add_metric([word.value], count)
-        yield status
-        yield from self._items()
-        yield from self._queues()
+        return status
 
     def _items(self) -> Iterator[GaugeMetricFamily]:
         units = _gauge("flash_units", "Units of loaded items", "item", "part")
@@ -118,6 +125,15 @@ class ShopCollector(Collector):
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"holdfast_{name}", text, labels=labels)
+
+
+def _servers() -> dict[str, str]:
+    """What each server says: "ok" or "unreachable"."""
+    return {
+        "postgres": _postgres(),
+        "sale_redis": _redis(settings.SALE_REDIS_URL),
+        "queue_redis": _redis(settings.QUEUE_REDIS_URL),
+    }
 
 
 def _postgres() -> str:

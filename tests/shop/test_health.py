@@ -53,3 +53,15 @@ def test_metrics_need_the_token_and_are_closed_without_one(client, settings):
     assert client.get("/metrics").status_code == 403
     right = client.get("/metrics", headers={"authorization": "Bearer s3cret"})
     assert right.status_code == 200
+
+
+def test_metrics_name_the_server_that_is_away_and_go_on(client, settings):
+    settings.DEMO = True
+    settings.QUEUE_REDIS_URL = "unix:///nowhere/redis.sock"
+
+    text = client.get("/metrics").content.decode()
+
+    assert 'holdfast_server_up{server="queue_redis"} 0.0' in text
+    assert 'holdfast_server_up{server="postgres"} 1.0' in text
+    assert "holdfast_products" in text
+    assert "holdfast_queue_jobs" not in text

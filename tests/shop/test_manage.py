@@ -19,7 +19,7 @@ def manage(*arguments, **env):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,  # a busy machine is no reason to fail
     )
 
 
@@ -39,6 +39,12 @@ def local(tmp_path):
             {"DATABASE_URL": "postgresql://localhost:1/x"},
             1,
             "PostgreSQL cannot be used; check DATABASE_URL: ",
+        ),
+        (
+            ["audit_stock"],
+            {"DATABASE_URL": "postgresql://localhost:1/x"},
+            2,
+            "CommandError: Nothing could be checked: ",
         ),
         (
             ["rqstats"],

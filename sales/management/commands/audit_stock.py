@@ -5,6 +5,7 @@ from itertools import groupby
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError
 
 from sales import audit, ledger
 from sales.audit import Report
@@ -41,10 +42,19 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["yes"] and not options["repair"]:
-            raise CommandError("--yes says yes to --repair; give both.")
+            raise CommandError("--yes says yes to --repair; give both.", returncode=2)
         if options["resume"] is not None:
             self._resume(options["resume"])
             return
+        try:
+            self._audit(options)
+        except OperationalError as error:
+            reason = str(error).partition("\n")[0]
+            raise CommandError(
+                f"Nothing could be checked: {reason}", returncode=2
+            ) from error
+
+    def _audit(self, options: dict[str, Any]) -> None:
         report = audit.look(audit.every_item())
         lines: list[str] = []
         if options["repair"]:
