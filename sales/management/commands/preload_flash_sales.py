@@ -15,8 +15,8 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        outcomes = flash.preload_due()
         try:
+            outcomes = flash.preload_due()
             recovered = recovery.open_fence()
         except (NotLoaded, Unsure) as error:
             raise CommandError(f"The sale Redis does not answer: {error}") from error
