@@ -25,14 +25,7 @@ def copy_in(
     """
     columns, defaults = _defaults(model, names)
     end = "".join(f"\t{text}" for text in defaults) + "\n"
-    lines = ["\t".join([_text(v) for v in row]) + end for row in rows]
-    if not lines:
-        return
-    quote = connection.ops.quote_name
-    listed = ", ".join(map(quote, columns))
-    statement = f"COPY {quote(model._meta.db_table)} ({listed}) FROM STDIN"
-    with connection.cursor() as cursor, connection.wrap_database_errors:
-        cursor.copy_expert(statement, StringIO("".join(lines)))
+    _copy(model._meta.db_table, columns, rows, end)
 
 
 def insert(rows: Sequence[Model]) -> None:
@@ -56,6 +49,31 @@ def insert(rows: Sequence[Model]) -> None:
     )
 
 
+def update(rows: Sequence[Model], names: Iterable[str]) -> None:
+    """Write these fields of many rows of one model, in one statement.
+
+    Part of the caller's transaction, which has locked the rows.
+    """
+    model = type(rows[0])
+    fields: list[Any] = [model._meta.get_field(name) for name in names]
+    key, quote = str(model._meta.pk.column), connection.ops.quote_name
+    table, columns = quote(model._meta.db_table), [f.column for f in fields]
+    listed = ", ".join(map(quote, [key, *columns]))
+    written = ", ".join(f"{quote(c)} = copied.{quote(c)}" for c in columns)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"CREATE TEMPORARY TABLE copied ON COMMIT DROP AS "  # noqa: S608
+            f"SELECT {listed} FROM {table} WITH NO DATA"
+        )
+        values = ([row.pk, *(f.pre_save(row, False) for f in fields)] for row in rows)
+        _copy("copied", [key, *columns], values)
+        cursor.execute(
+            f"UPDATE {table} SET {written} FROM copied "  # noqa: S608 - our own names
+            f"WHERE {table}.{quote(key)} = copied.{quote(key)}"
+        )
+        cursor.execute("DROP TABLE copied")
+
+
 class AnyOf(Lookup[bool]):
     """`filter(AnyOf(F("pk"), keys))`: like `pk__in`, as one array however many."""
 
@@ -69,6 +87,18 @@ class AnyOf(Lookup[bool]):
 def array(values: Iterable[object]) -> str:
     """An array of ids, numbers or plain words as PostgreSQL reads it; None is NULL."""
     return "{" + ",".join("NULL" if v is None else str(v) for v in values) + "}"
+
+
+def _copy(
+    table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], end: str = "\n"
+) -> None:
+    lines = ["\t".join([_text(v) for v in row]) + end for row in rows]
+    if not lines:
+        return
+    quote = connection.ops.quote_name
+    statement = f"COPY {quote(table)} ({', '.join(map(quote, columns))}) FROM STDIN"
+    with connection.cursor() as cursor, connection.wrap_database_errors:
+        cursor.copy_expert(statement, StringIO("".join(lines)))
 
 
 def _defaults(model: type[Model], names: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -5,9 +5,10 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from typing import Any
 
+from django.db.models import F
 from django.utils.translation import gettext as _
 
-from catalog import product_values, stock, thresholds
+from catalog import copying, product_values, stock, thresholds
 from catalog.files import cells, ours, skus
 from catalog.files.drafts import Notice
 from catalog.files.formats import ProductFile, Row, Value
@@ -223,11 +224,12 @@ def _owner(found: Current) -> skus.Owner:
 
 def _current(rows: Sequence[Row], *, lock: bool) -> dict[str, Current]:
     """The products that these rows may be about, by SKU."""
-    products = Product.objects.filter(sku__in=list(skus.candidates(rows)))
+    wanted = skus.candidates(rows)
+    products = Product.objects.filter(copying.AnyOf(F("sku"), wanted))
     if lock:
         thresholds.hold()
         locked = products.select_for_update(no_key=True).order_by("pk")
         pks = list(locked.values_list("pk", flat=True))
         if any("on_hand" in row.values for row in rows):  # else orders need not wait
-            stock.lock(pks)
+            stock.hold(pks)
     return {found.sku: found for found in product_values.read(products)}

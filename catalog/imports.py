@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from uuid import uuid4
 
 from django.db import IntegrityError, connection, transaction
+from django.db.models import F
 from django.utils import timezone
 from django.utils.text import slugify
-from simple_history.utils import bulk_create_with_history
 
-from catalog import categories, import_plan, stock, thresholds
+from catalog import categories, copying, import_plan, product_rows, stock, thresholds
 from catalog.files import formats
 from catalog.files.formats import ProductFile
 from catalog.files.sheets import UnusableFile as UnusableFile
@@ -240,13 +240,7 @@ class _Writer:
             self._set(product, change)
             products.append(product)
         for part in self._parts(products):
-            bulk_create_with_history(
-                part,
-                Product,
-                batch_size=BATCH,
-                default_user=self.actor,
-                default_change_reason=self.reason,
-            )
+            product_rows.create(part, actor=self.actor, reason=self.reason)
         return list(zip(products, self.plan.created, strict=True))
 
     def _change_products(self) -> None:
@@ -258,28 +252,13 @@ class _Writer:
         }
         if not changes:
             return
-        products = Product.objects.defer("search").in_bulk(list(changes))
-        born = {pk: product.created_at for pk, product in products.items()}
-        fields = {"updated_at"}
-        for pk, product in sorted(products.items()):
-            fields |= self._set(product, changes[pk])
-        for part in self._parts([product for _pk, product in sorted(products.items())]):
-            Product.objects.bulk_create(
-                part,
-                batch_size=BATCH,
-                update_conflicts=True,
-                unique_fields=["id"],
-                update_fields=sorted(fields),
-            )
-            for product in part:
-                product.created_at = born[product.pk]
-            Product.history.bulk_history_create(
-                part,
-                batch_size=BATCH,
-                update=True,
-                default_user=self.actor,
-                default_change_reason=self.reason,
-            )
+        rows = Product.objects.defer("search").order_by("pk")
+        products = list(rows.filter(copying.AnyOf(F("pk"), changes)))
+        fields = set()
+        for product in products:
+            fields |= self._set(product, changes[product.pk])
+        for part in self._parts(products):
+            product_rows.change(part, fields, actor=self.actor, reason=self.reason)
 
     def _set(self, product: Product, change: Change) -> set[str]:
         """Put the change's values on the product; return which fields they are."""
@@ -303,9 +282,8 @@ class _Writer:
             for product, change in created
         ]
         stockless = {c.product_id: c for c in self.plan.changed if not c.has_stock}
-        for pk, category_id in Product.objects.filter(pk__in=stockless).values_list(
-            "pk", "category_id"
-        ):
+        old = Product.objects.filter(copying.AnyOf(F("pk"), stockless))
+        for pk, category_id in old.values_list("pk", "category_id"):
             openings.append(_opening(pk, category_id, stockless[pk].values, defaults))
         openings.sort(key=lambda opening: opening.product_id)
         for part in self._parts(openings):
@@ -375,7 +353,8 @@ def _product_slugs(created: Iterable[Change]) -> dict[str, str]:
         short = _slug(change.name, change.sku)[:120]
         wanted[change.sku] = [short, f"{short}-{_slug(change.sku)}"[:200]]
     every = [slug for slugs in wanted.values() for slug in slugs]
-    taken = set(Product.objects.filter(slug__in=every).values_list("slug", flat=True))
+    same = Product.objects.filter(copying.AnyOf(F("slug"), every))
+    taken = set(same.values_list("slug", flat=True))
     found = {}
     for sku, slugs in wanted.items():
         code = f"{slugs[0]}-{uuid4().hex[:12]}"

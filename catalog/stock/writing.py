@@ -139,5 +139,5 @@ def movement_of(
         allocated_after=after.allocated,
         cause=note.cause,
         reason=note.reason,
-        actor=note.actor,
+        actor_id=note.actor.pk if note.actor else None,
     )
