@@ -26,7 +26,7 @@ run: .venv/.runtime ## Run Django's development server
 	@$(MANAGE) runserver $(PORT)
 
 worker: .venv/.runtime ## Run a worker for all queues
-	@$(MANAGE) rqworker default imports flash --with-scheduler
+	@$(MANAGE) rqworker --worker-ttl 60 default imports flash --with-scheduler
 
 cron: .venv/.runtime ## Run the schedule that feeds the workers
 	@$(MANAGE) rqcron sales.cron
@@ -59,20 +59,20 @@ css: .venv/.develop ## Compile the shop's style sheet from assets/shop.css
 types: .venv/.develop ## Check the types
 	@$(BIN)/mypy manage.py shop catalog sales
 
-contracts: .venv/.develop
+contracts: .venv/.develop ## Check who imports whom
 	@$(BIN)/lint-imports --no-logo
 
-migrations: .venv/.develop
+migrations: .venv/.develop ## Check that no migration is missing
 	@$(MANAGE) makemigrations --check --dry-run
 
-deploy: .venv/.develop
+deploy: .venv/.develop ## Check the settings and static files of a production
 	@$(PRODUCTION) $(MANAGE) check --deploy --fail-level WARNING
 	@STATIC_ROOT=var/check-static $(MANAGE) collectstatic --no-input --verbosity 0
 
 pictures: .venv/.develop browser ## Take docs/pictures from a running demo; PORT=8000
 	@$(BIN)/python -m tests.browser.pictures http://localhost:$(or $(PORT),8000) $(ARGS)
 
-browser: .venv/.develop
+browser: .venv/.develop ## Find or install the Chromium of the browser tests
 	@$(BIN)/python -m tests.chromium
 
 lock: .venv/.develop ## Choose the newest allowed versions of all packages

@@ -68,7 +68,7 @@ class Demo:
 
     def run(self):
         """Wait for the end of a demo that does not come up: status and words."""
-        return self.process.wait(timeout=60), self.said()
+        return self.process.wait(timeout=300), self.said()
 
 
 def command(process):
@@ -107,7 +107,7 @@ def running(filled):
     yield demo
     if demo.process.poll() is None:
         demo.process.terminate()
-        demo.process.wait(timeout=60)
+        demo.process.wait(timeout=300)
 
 
 @pytest.mark.slow
@@ -140,7 +140,7 @@ class TestRunningDemo:
 
         running.process.send_signal(signal.SIGINT)
 
-        assert running.process.wait(timeout=60) == 0
+        assert running.process.wait(timeout=300) == 0
         assert still_there(family, seconds=0) == []
         assert running.said().endswith("Stopped.\n")
 
@@ -155,7 +155,7 @@ class TestRunningDemo:
         again.wait_for("Ctrl-C stops everything")
         assert again.get("/readyz") == 200
         again.process.terminate()
-        assert again.process.wait(timeout=60) == 0
+        assert again.process.wait(timeout=300) == 0
 
 
 def test_used_port_is_told_before_anything_starts(data_dir):

@@ -175,11 +175,12 @@ def processes(port: int) -> dict[str, list[str]]:
     web += ["--workers-kill-timeout", "5"]
     web += ["--respawn-failed-workers", "--host", "127.0.0.1", "--port", str(port)]
     quick = ["--skip-checks", "--verbosity", "0"]
+    brief = ["--worker-ttl", "60", *quick]  # one that was killed is soon not counted
     return {
         "web": [*web, "shop.wsgi:application"],
-        "worker-flash": [*MANAGE, "rqworker", "flash", *quick],
-        "worker-default": [*MANAGE, "rqworker", "default", "--with-scheduler", *quick],
-        "worker-imports": [*MANAGE, "rqworker", "imports", *quick],
+        "worker-flash": [*MANAGE, "rqworker", "flash", *brief],
+        "worker-default": [*MANAGE, "rqworker", "default", "--with-scheduler", *brief],
+        "worker-imports": [*MANAGE, "rqworker", "imports", *brief],
         "cron": [*MANAGE, "rqcron", "sales.cron", *quick],
     }
 
