@@ -75,6 +75,19 @@
     });
   }
 
+  // An item that is being asked for does not hear that the waiting room has changed: its
+  // answer may be older than that, so it is asked for once more.
+  function askAgain() {
+    for (const live of document.querySelectorAll("[id^=flash-live-].htmx-request")) {
+      const settled = (event) => {
+        if (event.detail.requestConfig?.elt !== live) return;
+        document.removeEventListener("htmx:afterSettle", settled);
+        document.getElementById(live.id)?.dispatchEvent(new CustomEvent("due"));
+      };
+      document.addEventListener("htmx:afterSettle", settled);
+    }
+  }
+
   function setOffline(isOffline) {
     document.body.classList.toggle("is-offline", isOffline);
   }
@@ -84,6 +97,7 @@
     document.querySelectorAll(".gallery").forEach(startGallery);
   });
   document.addEventListener("htmx:afterSettle", refresh);
+  document.addEventListener("room-changed", askAgain, true);
   document.addEventListener("htmx:sendError", () => setOffline(true));
   document.addEventListener("htmx:afterRequest", (event) => {
     if (event.detail.successful) setOffline(false);

@@ -100,6 +100,43 @@ def test_who_joined_early_goes_in_when_the_sale_opens(visit):
     expect(buy_now(page)).to_be_visible()
 
 
+def test_an_item_that_was_being_asked_for_when_the_turn_came_can_be_bought_at_once(
+    visit,
+):
+    item = make_roomy_item(units=1, opens_in=600)
+    page = visit()
+    page.clock.install()
+    with page.expect_response("**/live/?**"):
+        join(page, item)
+    of_room, of_item = [], []
+
+    def hold_item(route):
+        of_item.append((route, route.fetch()))
+        let_room_go_on()
+
+    def hold_room(route):
+        of_room.append(route)
+        let_room_go_on()
+
+    def let_room_go_on():
+        if of_room and of_item:
+            of_room.pop().continue_()
+
+    page.route("**/live/?state=not_started**", hold_item)
+    page.route("**/waiting-room/?state=early", hold_room)
+
+    open_now(item)
+    page.clock.fast_forward(600_000)
+    expect_room(page, "It is your turn.")
+    page.clock.pause_at(page.evaluate("Date.now()") / 1000 + 1)
+    ((route, too_early),) = of_item
+    route.fulfill(response=too_early)
+    expect(page.get_by_role("link", name="To the waiting room")).to_be_visible()
+    page.clock.run_for(1000)  # sooner than the next look
+
+    expect(buy_now(page)).to_be_visible()
+
+
 def test_a_room_that_is_turned_off_lets_who_waits_buy_without_a_click(visit):
     item = make_roomy_item(units=1)
     first, second = visit(), visit()
