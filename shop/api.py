@@ -46,7 +46,10 @@ logger = logging.getLogger(__name__)
 View = Callable[..., HttpResponseBase]
 KEY = "Idempotency-Key"
 # Addresses whose POST makes something, but claims, which are made under their key.
-KEYED = {"users", "tokens", "guests", "products", "carts", "orders", "flash-sales"}
+KEYED = {
+    *("users", "tokens", "guests", "products", "carts", "orders", "flash-sales"),
+    "waiting-list",
+}
 FORMS = {"multipart/form-data", "application/x-www-form-urlencoded"}
 
 
@@ -333,7 +336,7 @@ def _converted(response: HttpResponse) -> HttpResponse:
         404: _("There is nothing at this address; see /api/docs."),
         405: _("This address does not take this method."),
         500: _("Something went wrong here; it has been logged."),
-        503: _("The shop cannot reach its database; send the same call again soon."),
+        503: _("The shop cannot reach a server; send the same call again soon."),
     }
     problem = Problem(
         status,

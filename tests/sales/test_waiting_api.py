@@ -44,6 +44,22 @@ def test_joining_again_answers_with_the_first_place(sale_redis):
     assert again.json() == first.json()
 
 
+def test_a_repeat_with_its_key_gets_the_first_answer(sale_redis):
+    item, _ = make_full_item()
+    api, key = as_guest(), uuid4()
+    list_of = f"/flash-sales/{item.sale_id}/waiting-list"
+    body = {"sku": item.product.sku, "email": "ann@example.com"}
+
+    first, again = (api.post(list_of, body, key=key) for _ in range(2))
+    other = api.post(list_of, body | {"quantity": 2}, key=key)
+
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json() == first.json()
+    assert again["Idempotency-Replayed"] == "true"
+    assert code(other) == (422, "idempotency_mismatch")
+    assert WaitingEntry.objects.count() == 1
+
+
 def test_from_the_line_to_a_paid_order(sale_redis):
     item, (held,) = make_full_item()
     api = as_guest()

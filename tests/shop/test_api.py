@@ -302,6 +302,22 @@ def test_every_call_that_makes_something_takes_a_key(described):
             assert "200" in operation["responses"], name
 
 
+def test_every_key_that_may_be_sent_is_read(described):
+    may = {"in": "header", "name": "Idempotency-Key", "required": False}
+    takes_one = [
+        name.split()
+        for name, operation in operations(described)
+        if any(may.items() <= p.items() for p in operation["parameters"])
+    ]
+
+    assert len(takes_one) == 7
+    for method, path in takes_one:
+        path = path.removeprefix(BASE).replace("{sale_id}", "1")
+        answer = Api().call(method, path, {}, key="no UUID")
+        assert code(answer) == (422, "invalid"), path
+        assert answer.json()["detail"] == "Idempotency-Key must be a UUID."
+
+
 def test_every_operation_of_the_urls_is_described(described):
     routes = {
         "/" + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", str(pattern.pattern))
