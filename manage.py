@@ -99,7 +99,10 @@ def use_embedded_servers(stack: ExitStack, command: str) -> None:
 def has_tables(database_url: str) -> bool:
     import psycopg2
 
-    connection = psycopg2.connect(database_url)
+    try:
+        connection = psycopg2.connect(database_url)
+    except psycopg2.OperationalError:
+        return True  # the command will say that nothing answers
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT to_regclass('django_migrations') IS NOT NULL")
@@ -111,7 +114,6 @@ def has_tables(database_url: str) -> bool:
 
 def explain(error: Exception) -> tuple[int, str]:
     """Exit status and a sentence for what an operator can put right, else no text."""
-    import psycopg2
     import redis.exceptions
     from django.core.exceptions import ImproperlyConfigured
     from django.db import OperationalError, ProgrammingError
@@ -123,8 +125,8 @@ def explain(error: Exception) -> tuple[int, str]:
         return 2, str(error)
     if isinstance(error, EmbeddedError):
         return 1, str(error)
-    if isinstance(error, OperationalError | ProgrammingError | psycopg2.Error):
-        code = getattr(error.__cause__ or error, "pgcode", None)
+    if isinstance(error, OperationalError | ProgrammingError):
+        code = getattr(error.__cause__, "pgcode", None)
         if code is None:
             return 1, f"PostgreSQL cannot be used; check DATABASE_URL: {first_line}"
         if code in {"42P01", "42703"}:  # no such table, no such column

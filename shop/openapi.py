@@ -20,7 +20,7 @@ ALWAYS = {
     "422": "Something sent is not valid; `errors` says what.",
     "429": "Too many calls; see Retry-After and the RateLimit headers.",
     "500": "Something went wrong here.",
-    "503": "Redis is being checked, or PostgreSQL is away; try again.",
+    "503": "Redis is being checked, or a server is away; try again.",
 }
 CODE = re.compile(r"Codes:\s+`(\w+)`")
 RATES = {

@@ -1,4 +1,4 @@
-"""What visitors are told of a failure: 503 while PostgreSQL is away, else 500."""
+"""What visitors are told of a failure: 503 while a server is away, else 500."""
 
 import sys
 
@@ -6,15 +6,16 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.views import defaults
+from redis import exceptions as redis
 
 RETRY_SECONDS = 5
-# It shuts down, has crashed, or is starting; all its connections are taken.
+# PostgreSQL shuts down, has crashed, or is starting; all its connections are taken.
 COMES_BACK = {"57P01", "57P02", "57P03", "53300"}
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """The page for an exception that Django has at hand; it needs no server."""
-    if not is_postgres_away(sys.exc_info()[1]):
+    if not is_server_away(sys.exc_info()[1]):
         return defaults.server_error(request)
     return HttpResponse(
         render_to_string("503.html"),
@@ -23,9 +24,10 @@ def server_error(request: HttpRequest) -> HttpResponse:
     )
 
 
-def is_postgres_away(error: BaseException | None) -> bool:
-    """Whether it is the connection that failed, and not what was asked over it."""
-    if isinstance(error, InterfaceError):  # closed under our hands
+def is_server_away(error: BaseException | None) -> bool:
+    """Whether PostgreSQL or Redis cannot be reached, and not what was asked of it."""
+    # An InterfaceError: the connection was closed under our hands.
+    if isinstance(error, InterfaceError | redis.ConnectionError | redis.TimeoutError):
         return True
     code = getattr(getattr(error, "__cause__", None), "pgcode", None)
     return isinstance(error, OperationalError) and (code is None or code in COMES_BACK)
