@@ -54,7 +54,6 @@ def _context(admin: ModelAdmin[Any], request: HttpRequest, title: str) -> Any:
     return {
         **admin.admin_site.each_context(request),
         "title": title,
-        "opts": admin.opts,
         "most": MOST_SHOWN,
     }
 

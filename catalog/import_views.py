@@ -46,7 +46,6 @@ def import_products(admin: ModelAdmin[Any], request: HttpRequest) -> HttpRespons
     context: dict[str, Any] = {
         **admin.admin_site.each_context(request),
         "title": _("Import products"),
-        "opts": admin.opts,
         "runs": runs[:RECENT],
     }
     form = ImportForm()
@@ -83,7 +82,6 @@ def import_run(
     context |= {
         **admin.admin_site.each_context(request),
         "title": _("Import of %(file)s") % {"file": run.file_name},
-        "opts": admin.opts,
     }
     return render(request, "merchant/import_run.html", context)
 

@@ -15,7 +15,7 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 
 from catalog.admin.ledgers import LedgerAdmin
-from catalog.columns import ALERT_BADGES, cause_link, display, moment
+from catalog.columns import ALERT_BADGES, display, moment
 from catalog.merchant_views import actor_of
 from catalog.models import Alert, AlertKind, AlertRule
 
@@ -46,7 +46,6 @@ class AlertAdmin(LedgerAdmin):
         moment("created_at", gettext_lazy("When")),
         "what",
         "text",
-        "why",
         moment("seen_at", gettext_lazy("Seen")),
         "seen_by",
     )
@@ -58,10 +57,6 @@ class AlertAdmin(LedgerAdmin):
     @display(description=gettext_lazy("Alert"), label=ALERT_BADGES)
     def what(self, alert: Alert) -> tuple[str, Any]:
         return alert.kind, alert.get_kind_display()
-
-    @display(description=gettext_lazy("Cause"))
-    def why(self, alert: Alert) -> str:
-        return cause_link(alert.cause)
 
     def has_see_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("catalog.change_alert")

@@ -45,6 +45,7 @@ class StockMovement(models.Model):
 
     class Meta:
         verbose_name = _("movement")
+        verbose_name_plural = _("ledger")
         ordering = ["-pk"]
         indexes = [
             models.Index(fields=["product", "-id"], name="movement_by_product"),
@@ -85,6 +86,7 @@ class StatusChange(models.Model):
         ordering = ["-pk"]
         indexes = [
             models.Index(fields=["product", "-id"], name="status_change_by_product"),
+            models.Index(fields=["to_status", "-id"], name="status_change_by_status"),
             models.Index(
                 fields=["id"],
                 name="status_change_to_alert",
@@ -119,6 +121,7 @@ class ThresholdChange(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        verbose_name = _("level change")
         ordering = ["-pk"]
         indexes = [models.Index(fields=["product", "-id"], name="threshold_by_product")]
 

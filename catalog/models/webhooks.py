@@ -30,6 +30,7 @@ class WebhookEndpoint(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        verbose_name = _("webhook")
         ordering = ["pk"]
 
     def __str__(self) -> str:

@@ -6,6 +6,9 @@ from typing import Any
 from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter
 
@@ -15,6 +18,7 @@ from catalog.admin.ledgers import LedgerAdmin
 from catalog.columns import display, moment
 from catalog.models import Product
 from sales.models import FlashEvent
+from sales.models.orders import number_of
 
 KINDS = {
     "claim": gettext_lazy("Claim"),
@@ -24,6 +28,8 @@ KINDS = {
     "reclaim": gettext_lazy("Held again"),
     "refund": gettext_lazy("Refunded"),
     "adjust": gettext_lazy("Changed"),
+    "preload": gettext_lazy("Loaded"),
+    "recover": gettext_lazy("Rebuilt"),
 }
 
 
@@ -54,9 +60,9 @@ class FlashEventAdmin(CsvExport, LedgerAdmin):
         "seq",
         "what",
         "quantity",
-        "buyer",
-        "order_id",
-        "is_poison",
+        "who",
+        "order",
+        "set_aside",
     )
     list_select_related = ("item__sale", "item__product")
     list_filter = (EventKindFilter, "is_poison", ("at", RangeDateTimeFilter))
@@ -94,3 +100,23 @@ class FlashEventAdmin(CsvExport, LedgerAdmin):
     @display(description=gettext_lazy("Event"), ordering="kind")
     def what(self, event: FlashEvent) -> str:
         return str(KINDS.get(event.kind, event.kind))
+
+    @display(description=gettext_lazy("Buyer"), ordering="buyer")
+    def who(self, event: FlashEvent) -> str:
+        """An account, or as much of a guest's name as tells guests apart."""
+        kind, _colon, name = event.buyer.partition(":")
+        words = {"u": _("account %(name)s"), "g": _("guest %(name)s")}
+        return words.get(kind, event.buyer or "-") % {"name": name[:8]}
+
+    @display(description=gettext_lazy("Order"))
+    def order(self, event: FlashEvent) -> str:
+        if event.order_id is None:
+            return "-"
+        url = reverse("admin:sales_order_change", args=[event.order_id])
+        number = number_of(event.order_id)
+        return format_html('<a class="underline" href="{}">{}</a>', url, number)
+
+    @display(description=gettext_lazy("Set aside"), label="danger")
+    def set_aside(self, event: FlashEvent) -> str:
+        """Said only of an event that could not be booked."""
+        return _("set aside") if event.is_poison else ""

@@ -77,7 +77,7 @@ class Order(models.Model):
     language = models.CharField(
         max_length=10, blank=True, help_text=_("What the shopper reads mails in.")
     )
-    total = models.DecimalField(max_digits=12, decimal_places=2, default=Decimal(0))
+    total = models.DecimalField(default=Decimal(0), **MONEY)
     currency = models.CharField(max_length=3, default=settings.SHOP_CURRENCY)
     flash_item = models.ForeignKey(
         FlashSaleItem, models.PROTECT, null=True, blank=True, related_name="orders"
@@ -205,6 +205,7 @@ class OrderMail(models.Model):
     error = models.CharField(max_length=200, blank=True)
 
     class Meta:
+        verbose_name = _("e-mail")
         ordering = ["pk"]
         indexes = [
             models.Index(

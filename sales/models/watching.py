@@ -23,6 +23,7 @@ class AuditRun(models.Model):
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
 
     class Meta:
+        verbose_name = _("audit")
         ordering = ["-pk"]
 
     def __str__(self) -> str:
