@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Product
 from sales.models.flash_sales import FlashSaleItem
-from sales.models.ranges import PRICE_RANGE, QUANTITY_RANGE
+from sales.models.ranges import PRICE_RANGE, QUANTITY_RANGE, TOTAL_DIGITS
 
 
 def number_of(order_id: uuid.UUID) -> str:
@@ -77,7 +77,9 @@ class Order(models.Model):
     language = models.CharField(
         max_length=10, blank=True, help_text=_("What the shopper reads mails in.")
     )
-    total = models.DecimalField(default=Decimal(0), **MONEY)
+    total = models.DecimalField(
+        max_digits=TOTAL_DIGITS, decimal_places=2, default=Decimal(0)
+    )
     currency = models.CharField(max_length=3, default=settings.SHOP_CURRENCY)
     flash_item = models.ForeignKey(
         FlashSaleItem, models.PROTECT, null=True, blank=True, related_name="orders"

@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from sales.models.orders import Order, number_of
+from sales.models.ranges import TOTAL_DIGITS
 
 
 class PaymentState(models.TextChoices):
@@ -30,7 +31,7 @@ class Payment(models.Model):
     state = models.CharField(
         max_length=12, choices=PaymentState.choices, default=PaymentState.PENDING
     )
-    amount = models.DecimalField(max_digits=12, decimal_places=2)
+    amount = models.DecimalField(max_digits=TOTAL_DIGITS, decimal_places=2)
     currency = models.CharField(max_length=3)
     reference = models.CharField(max_length=200, blank=True)
     note = models.CharField(max_length=200, blank=True)
@@ -69,7 +70,7 @@ class PaymentNotice(models.Model):
         Payment, models.PROTECT, null=True, related_name="notices"
     )
     outcome = models.CharField(max_length=20, blank=True)
-    amount = models.DecimalField(max_digits=12, decimal_places=2, null=True)
+    amount = models.DecimalField(max_digits=TOTAL_DIGITS, decimal_places=2, null=True)
     currency = models.CharField(max_length=3, blank=True)
     reference = models.CharField(max_length=200, blank=True)
     body = models.TextField(blank=True, help_text=_("As it came."))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from uuid import UUID
 
-MOST = Decimal(10) ** 10
+MOST = Decimal(10) ** 18  # what the column of an amount can hold
 OPENING = "opening"  # the reference of a payment while its page is being opened
 
 
