@@ -4,6 +4,7 @@ import threading
 import time
 from types import SimpleNamespace
 
+import hypothesis
 import pytest
 import redis
 from django.conf import settings
@@ -13,6 +14,16 @@ from django.test import TransactionTestCase
 from sales import counters, demand, flash, waiting_room
 from shop import embedded
 from shop.daemons import Redis
+
+# The same examples in every run, however long each takes on a busy machine.
+hypothesis.settings.register_profile(
+    "same everywhere",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("same everywhere")
 
 # What migrations and their signals fill, once, and no test changes.
 KEPT = {"django_migrations", "django_content_type", "auth_permission"}
