@@ -62,9 +62,10 @@ def adjust_many(counts: Mapping[int, int], *, kind: str, note: Note) -> None:
             )
         if delta := Delta(on_hand=on_hand - row.on_hand):
             deltas[product_id] = delta
+            row.on_hand = on_hand
     if deltas:
         _set_on_hand({product_id: counts[product_id] for product_id in deltas})
-        writing.record(kind, deltas, note)
+        writing.record(kind, deltas, note, rows=rows)
         writing.follow(deltas)
 
 

@@ -80,9 +80,19 @@ def write(product_id: int, delta: Delta, condition: Q | None = None) -> bool:
     return bool(changed)
 
 
-def record(kind: str, deltas: Mapping[int, Delta], note: Note) -> None:
-    """Write the movements and flips of rows this transaction has just changed."""
-    rows = Stock.objects.filter(copying.AnyOf(F("pk"), deltas)).in_bulk()
+def record(
+    kind: str,
+    deltas: Mapping[int, Delta],
+    note: Note,
+    *,
+    rows: Mapping[int, Stock] | None = None,
+) -> None:
+    """Write the movements and flips of rows this transaction has just changed.
+
+    `rows` are the rows with their new quantities; they are read if not given.
+    """
+    if rows is None:
+        rows = Stock.objects.filter(copying.AnyOf(F("pk"), deltas)).in_bulk()
     movements, flips = [], []
     for product_id, delta in sorted(deltas.items()):
         row = rows[product_id]
@@ -90,8 +100,8 @@ def record(kind: str, deltas: Mapping[int, Delta], note: Note) -> None:
         movements.append(movement_of(product_id, kind, delta, after, note))
         quantity = row.on_hand - row.reserved
         before = status_of(row, quantity - delta.on_hand + delta.reserved)
-        if before != row.status:
-            flips.append(flip_of(row, before, row.status, quantity, note.cause))
+        if before != (now := status_of(row, quantity)):
+            flips.append(flip_of(row, before, now, quantity, note.cause))
     copying.insert(movements)
     write_flips(flips)
 
