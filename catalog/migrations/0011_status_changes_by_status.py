@@ -4,14 +4,15 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('catalog', '0010_names_as_in_the_menu'),
+        ("catalog", "0010_names_as_in_the_menu"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='statuschange',
-            index=models.Index(fields=['to_status', '-id'], name='status_change_by_status'),
+            model_name="statuschange",
+            index=models.Index(
+                fields=["to_status", "-id"], name="status_change_by_status"
+            ),
         ),
     ]
