@@ -1,5 +1,7 @@
 """Why an item's counters in Redis cannot be trusted, if they cannot."""
 
+from contextlib import suppress
+
 from sales import counters, sync
 from sales.counters import NotLoaded, Snapshot
 from sales.folding import COUNTERS, Entry
@@ -32,6 +34,7 @@ def _fault(item: FlashSaleItem, s: Snapshot) -> str:
 
 def doubt(item: FlashSaleItem) -> str:
     """Why the counters in Redis cannot be trusted; empty if they can."""
+    told = _last_told(item)  # before the counters, which may move on
     try:
         s = counters.snapshot(item.pk)
     except counters.Unreachable:
@@ -40,12 +43,21 @@ def doubt(item: FlashSaleItem) -> str:
         return str(error)
     if fault := _fault(item, s):
         return fault
+    if told > s.seq:
+        return f"Redis is behind: event {s.seq}, the journal knows of event {told}"
     if not same_last(item):
         return "its last event known here is another one there"
     try:
         return _unexplained(item, s)
     except sync.Gap as gap:
         return str(gap)
+
+
+def _last_told(item: FlashSaleItem) -> int:
+    """The last event that a buyer was told of, by the notes that are not drained."""
+    with suppress(NotLoaded):
+        return max((n.as_of for n in counters.journaled(item.pk).values()), default=0)
+    return 0
 
 
 def same_last(item: FlashSaleItem) -> bool:
