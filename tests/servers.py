@@ -36,7 +36,7 @@ ENVIRONMENT = {
     "SHOP_HTTPS": "off",
     "SHOP_TEST_GATEWAY": "on",
     "EMAIL_URL": "memorymail://",
-    "SALE_REDIS_TIMEOUT_MS": "3000",  # a busy machine is no fault; faults set it lower
+    "SALE_REDIS_TIMEOUT_MS": "10000",  # a busy machine is no fault; faults set it lower
     "DJANGO_ALLOW_ASYNC_UNSAFE": "true",  # browser tests run beside an event loop
 }
 

@@ -146,9 +146,8 @@ def test_an_expired_hold_can_be_claimed_by_somebody_else(sale_redis, settings):
 
 
 def test_money_that_comes_late_gets_a_unit_if_one_is_left_else_goes_back(
-    sale_redis, settings
+    sale_redis,
 ):
-    settings.SHOP_FLASH_HOLD_SECONDS = 1
     item = make_loaded_item(units=2)
     orders = [uuid4(), uuid4()]
     payments = []
@@ -228,9 +227,26 @@ def test_a_step_that_makes_no_sense_is_refused_with_a_sentence(state, step):
     assert FlashSale.objects.get(pk=sale.pk).state == state
 
 
-def test_a_claim_before_preload_is_told_that_the_sale_has_not_started(sale_redis):
-    item = make_item()
-    with pytest.raises(counters.ClaimRefused, match="not_started"):
+@pytest.mark.parametrize(
+    ("state", "opens_in", "expected"),
+    [
+        ("draft", 60, "not_started"),
+        ("scheduled", 60, "not_started"),
+        ("cancelled", 60, "ended"),
+        ("cancelled", -60, "ended"),
+    ],
+)
+def test_a_claim_of_a_sale_without_counters_is_told_where_it_stands(
+    sale_redis, state, opens_in, expected
+):
+    item = make_item(sale=make_sale(state=state, opens_in=opens_in))
+    with pytest.raises(counters.ClaimRefused, match=expected):
+        claim(item)
+
+
+def test_a_claim_of_a_sale_that_is_late_to_be_loaded_is_not_told_to_wait(sale_redis):
+    item = make_item(sale=make_sale(state="scheduled", opens_in=-1))
+    with pytest.raises(counters.NotLoaded):
         claim(item)
 
 

@@ -120,7 +120,7 @@ class TestRelease:
         assert counters.find(ITEM, order_id).state == "expired"
 
     def test_expiry_never_takes_a_claim_in_payment(self, sale_redis):
-        make_counters(hold=1)
+        make_counters()
         order_id = paying()
         for reason in ("expired", "cancelled"):
             with pytest.raises(StepRefused, match="WRONG_STATE"):
