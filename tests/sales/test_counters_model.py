@@ -1,7 +1,7 @@
 """The scripts against a small model in Python, over thousands of random steps.
 
 After each step the answers are the same, Redis holds what the model holds, and
-invariants 1 to 5 of the design hold, with a fold of the events in PostgreSQL's place.
+invariants 1 to 5 hold, with a fold of the events in PostgreSQL's place.
 """
 
 from dataclasses import dataclass
