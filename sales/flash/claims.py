@@ -160,11 +160,17 @@ def forget_epochs() -> None:
 
 
 def _refuse_if_not_running(item_id: int) -> None:
-    """No counters can also mean that the sale is not loaded yet, or over."""
+    """No counters can also mean that it is too early for the sale, or that it is over.
+
+    One whose time has come, but not its units, is about to be loaded: nothing is
+    refused then.
+    """
     item = FlashSaleItem.objects.select_related("sale").get(pk=item_id)
-    if item.state == ItemState.SETTLED or item.closes_at <= timezone.now():
+    now, state = timezone.now(), item.sale.state
+    is_over = item.state == ItemState.SETTLED or item.closes_at <= now
+    if is_over or state == SaleState.CANCELLED:
         raise ClaimRefused("ended")
-    if item.sale.state in (SaleState.DRAFT, SaleState.SCHEDULED, SaleState.CANCELLED):
+    if item.opens_at > now and state in (SaleState.DRAFT, SaleState.SCHEDULED):
         raise ClaimRefused("not_started", int(item.opens_at.timestamp() * 1000))
 
 
