@@ -98,7 +98,7 @@ def test_redis_says_the_same(shop):
 def test_the_first_page_says_the_same(shop, client):
     text = words(page(client, "admin:index"))
 
-    assert "5 left · 2 held · 5 paid of 12" in text
+    assert "5 left · 2 held · 5 paid of 12 · 42 % sold" in text
     assert "In stock 1 product" in text
     assert "Events not in the books yet 0" in text
 
@@ -112,7 +112,7 @@ def test_what_is_left_is_the_same_word_where_some_of_it_is_kept(sale_redis, clie
     html = page(client, "admin:index")
 
     assert (found["left"], found["floor"]) == (12, 4)
-    assert "12 left · 0 held · 0 paid of 12 · floor 4" in words(html)
+    assert "12 left · 0 held · 0 paid of 12 · floor 4 · 0 % sold" in words(html)
     assert "12 left of 12 units" in html
 
 
