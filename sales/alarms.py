@@ -22,20 +22,24 @@ LAG_LIMIT = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """One thing to tell; the same `cause` is the same thing."""
+    """One thing to tell; the same `cause` is the same thing.
+
+    What is past and cannot be put right is not told again once it was seen.
+    """
 
     kind: str
     cause: str
     text: str
     product: Product | None = None
+    is_past: bool = False
 
 
 def sound(now: datetime) -> int:
     """Raise an alert for each alarm nobody has been told of; return how many."""
     raised = 0
-    for alarm in (*_doubts(), *_sold_out(), *_lags(now), *_drifts()):
-        once = Alert.objects.filter(kind=alarm.kind, cause=alarm.cause)
-        if alarm.kind == AlertKind.SOLD_OUT and once.exists():
+    for alarm in (*_doubts(), *_poison(), *_sold_out(), *_lags(now), *_drifts()):
+        told = Alert.objects.filter(kind=alarm.kind, cause=alarm.cause)
+        if alarm.is_past and told.exists():
             continue
         alert = alerts.raise_once(
             alarm.kind, alarm.text, cause=alarm.cause, product=alarm.product
@@ -60,6 +64,21 @@ def _doubts() -> Iterator[Alarm]:
             yield Alarm(AlertKind.DOUBT, f"doubt:{item.pk}", text, item.product)
 
 
+def _poison() -> Iterator[Alarm]:
+    poisoned = FlashSaleItem.objects.filter(poison_events__gt=0)
+    for item in poisoned.select_related("product", "sale"):
+        text = _(
+            "Of %(name)s in %(sale)s, %(count)s events could not be understood. They "
+            "were set aside and changed nothing; see Flash events."
+        ) % {
+            "name": item.product.name,
+            "sale": item.sale.name,
+            "count": item.poison_events,
+        }
+        cause = f"poison:{item.pk}:{item.poison_events}"
+        yield Alarm(AlertKind.DOUBT, cause, text, item.product, is_past=True)
+
+
 def _sold_out() -> Iterator[Alarm]:
     sold = FlashSaleItem.objects.filter(left__lte=F("floor"), held=0, paying=0)
     for item in sold.filter(state=ItemState.LOADED).select_related("product", "sale"):
@@ -68,7 +87,8 @@ def _sold_out() -> Iterator[Alarm]:
             "sale": item.sale.name,
             "paid": item.paid,
         }
-        yield Alarm(AlertKind.SOLD_OUT, f"sold-out:{item.pk}", text, item.product)
+        cause = f"sold-out:{item.pk}"
+        yield Alarm(AlertKind.SOLD_OUT, cause, text, item.product, is_past=True)
 
 
 def _lags(now: datetime) -> Iterator[Alarm]:

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from catalog.models import Alert
-from sales import alarms, audit, checkout, flash, sync
+from sales import alarms, audit, checkout, counters, flash, sync
 from sales.models import FlashSaleItem
 from tests.factories import make_loaded_item, make_product
 
@@ -32,6 +32,20 @@ def test_a_frozen_item_is_told_once_until_it_is_seen(sale_redis):
     assert "event 3 is missing" in Alert.objects.get().text
     Alert.objects.update(seen_at=timezone.now())
     assert sounded() == ["doubt", "doubt"]
+
+
+def test_each_event_that_was_set_aside_is_told_once(sale_redis):
+    item = make_loaded_item()
+    events = counters.keys(item.pk)[3]
+    for number in (1, 2):
+        seq = counters.snapshot(item.pk).seq + 1
+        sale_redis.xadd(events, {"event": "nonsense", "epoch": 1}, id=f"{seq}-0")
+        sale_redis.hset(counters.keys(item.pk)[0], "seq", seq)
+        sync.drain(item.pk)
+        assert sounded() == ["doubt"] * number
+        Alert.objects.update(seen_at=timezone.now())
+        assert sounded() == ["doubt"] * number
+    assert "could not be understood" in Alert.objects.latest("pk").text
 
 
 def test_an_item_is_sold_out_when_its_last_hold_is_paid(sale_redis):
