@@ -90,6 +90,8 @@ class ShopAPI(NinjaAPI):
         return conditional
 
     def on_exception(self, request: HttpRequest, exc: Any) -> HttpResponse:
+        if isinstance(exc, Problem) and exc.status == 401:
+            exc = _counted(request, exc)
         response = super().on_exception(request, exc)
         limits.show(request, response)
         return response
@@ -162,6 +164,14 @@ def _once(request: HttpRequest, run: Callable[[], HttpResponseBase]) -> HttpResp
     _prepare(request, response)
     response["Idempotency-Replayed"] = "true"
     return response
+
+
+def _counted(request: HttpRequest, problem: Problem) -> Problem | Throttled:
+    """The problem, unless its address calls too often; tokens are read before that."""
+    limit = limits.Limits()
+    if hasattr(request, "rate") or limit.allow_request(request):
+        return problem
+    return Throttled(math.ceil(limit.wait()))
 
 
 def _admit(request: HttpRequest) -> None:

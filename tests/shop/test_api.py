@@ -187,6 +187,24 @@ def test_calls_of_an_address_are_limited_whatever_the_tokens(limited):
     assert answers == [200] * 8 + [429] * 2
 
 
+def test_calls_with_a_token_that_is_not_valid_count_too(limited):
+    answers = [Api("hf_wrong").get("/products") for _ in range(10)]
+
+    assert [a.status_code for a in answers] == [401] * 8 + [429] * 2
+    assert answers[7]["RateLimit-Remaining"] == "0"
+    assert 0 < int(answers[9]["Retry-After"]) <= 60
+
+
+def test_a_failed_sign_in_counts_once(limited):
+    limited.SHOP_API_LIMITS["sign-in"]["address"] = 5
+    body = {"email": "ada@example.com", "password": "wrong"}
+
+    answers = [Api().post("/tokens", body) for _ in range(2)]
+
+    assert [a.status_code for a in answers] == [401, 401]
+    assert [a["RateLimit-Remaining"] for a in answers] == ["4", "3"]
+
+
 def test_the_address_comes_from_the_proxy_only_if_there_is_one(limited):
     limited.SHOP_API_LIMITS["calls"]["address"] = 1
 
