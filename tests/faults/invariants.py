@@ -1,4 +1,4 @@
-"""The ten invariants of the design, computed from Redis and PostgreSQL alone.
+"""The ten invariants, computed from Redis and PostgreSQL alone.
 
 Nothing here uses the engine: not its fold, its audit or its client of Redis. What both
 get wrong in the same way would otherwise go unnoticed.
@@ -254,10 +254,22 @@ def of_clients(log):
     for claim_id, wanted in known.items():
         if log.sent.get(claim_id) != wanted:
             found.append(f"7: nobody asked for {claim_id} {wanted}")
-    for claim_id in log.paid:
-        if buyers.get(claim_id) not in ("paid", "refunded"):
-            found.append(f"7: {claim_id} was paid and is {buyers.get(claim_id)}")
-    return found
+    return found + of_steps(log, buyers)
+
+
+def of_steps(log, now):
+    """What clients were told last of an order is how it still is."""
+    told = {
+        "paid": (log.paid, ("paid", "refunded")),
+        "cancelled": (log.cancelled, ("cancelled", "expired")),
+        "held again": (log.held_again, ("held", "expired")),
+    }
+    return [
+        f"7: {claim_id} was {word} and is {now.get(claim_id)}"
+        for word, (claim_ids, states) in told.items()
+        for claim_id in claim_ids
+        if now.get(claim_id) not in states
+    ]
 
 
 def of_flips(seen):

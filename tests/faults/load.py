@@ -37,6 +37,7 @@ class Log:
         self.acknowledged = {}
         self.paid = set()
         self.cancelled = set()
+        self.held_again = set()
         self.refusals = set()
         self.errors = []
         self._changed = threading.Condition()
@@ -112,12 +113,22 @@ class Shopper:
         with suppress(NotPossible, Order.DoesNotExist, ClaimRefused):
             if outcome == "cancel":
                 checkout.cancel(order_id)
+            else:
+                self.pay(order_id, outcome)
+            if outcome in ("cancel", "declined") and self.random.random() < 0.5:
+                self.hold_again(order_id)
+            elif outcome == "cancel":
                 self.log.note(self.log.cancelled, str(order_id))
-                return
-            payment = checkout.begin_payment(order_id)
-            payment = checkout.finish(payment.pk, outcome)
-            if payment.state == "paid" and payment.handled_at:
-                self.log.note(self.log.paid, str(order_id))
+
+    def pay(self, order_id, outcome):
+        payment = checkout.begin_payment(order_id)
+        payment = checkout.finish(payment.pk, outcome)
+        if payment.state == "paid" and payment.handled_at:
+            self.log.note(self.log.paid, str(order_id))
+
+    def hold_again(self, order_id):
+        if checkout.claim_again(order_id).state == "held":
+            self.log.note(self.log.held_again, str(order_id))
 
 
 @contextmanager
