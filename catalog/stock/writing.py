@@ -20,8 +20,7 @@ def lock(product_ids: Iterable[int]) -> dict[int, Stock]:
 
 def hold(product_ids: Iterable[int]) -> None:
     """The same lock, for who reads the rows in a way of their own."""
-    for _key in _locked(product_ids).values_list("pk").iterator():
-        pass
+    list(_locked(product_ids).values_list("pk"))
 
 
 def _locked(product_ids: Iterable[int]) -> QuerySet[Stock]:
