@@ -51,8 +51,12 @@ def main(argv: list[str]) -> None:
             if is_local() and needs_servers(argv):
                 use_embedded_servers(stack, argv[1])
             execute_from_command_line(argv)
+            sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # who reads our lines has read enough, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except Exception as error:
         status, sentence = explain(error)
         if not sentence or "--traceback" in argv:

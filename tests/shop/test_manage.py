@@ -92,3 +92,18 @@ def test_help_starts_no_servers(local, tmp_path, arguments):
     assert manage(*arguments, **local).returncode == 0
 
     assert not (tmp_path / "data").exists()
+
+
+def test_a_reader_that_has_read_enough_is_no_failure():
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    done = subprocess.run(
+        [sys.executable, REPOSITORY / "manage.py", "help", "--commands"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        timeout=300,
+    )
+    os.close(writer)
+
+    assert (done.returncode, done.stderr) == (141, b"")
