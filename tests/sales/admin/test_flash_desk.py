@@ -186,3 +186,13 @@ def test_report_is_a_page_and_a_file(admin_client, sale_redis):
     assert "5 = 5 left + 0 held + 0 paying + 0 paid" in page.content.decode()
     assert file.headers["Content-Type"].startswith("text/csv")
     assert file.content.decode().splitlines()[1].startswith("POT,5,5,")
+
+
+def test_units_of_an_offer_of_everything_read_all_once_it_cannot_be_edited(
+    admin_client,
+):
+    item = make_item(sale=make_sale(state="settled"), units=None)
+
+    html = admin_client.get(sale_page(item.sale)).content.decode()
+
+    assert re.search(r">\s*all\s*<", html)
