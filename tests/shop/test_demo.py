@@ -49,7 +49,7 @@ class Demo:
             time.sleep(0.1)
 
     def get(self, path):
-        with urlopen(f"http://localhost:{self.port}{path}", timeout=10) as answer:
+        with urlopen(f"http://localhost:{self.port}{path}", timeout=60) as answer:
             return answer.status
 
     def wait_until_ready(self):
@@ -141,7 +141,7 @@ class TestRunningDemo:
         running.process.send_signal(signal.SIGINT)
 
         assert running.process.wait(timeout=300) == 0
-        assert still_there(family, seconds=0) == []
+        assert still_there(family, seconds=60) == []
         assert running.said().endswith("Stopped.\n")
 
     def test_leaves_nothing_when_killed_and_starts_again(self, running, filled):
@@ -150,7 +150,7 @@ class TestRunningDemo:
         running.process.kill()
         running.process.wait()
 
-        assert still_there(family, seconds=20) == []
+        assert still_there(family, seconds=60) == []
         again = Demo(filled)
         again.wait_for("Ctrl-C stops everything")
         assert again.get("/readyz") == 200

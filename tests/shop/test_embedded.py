@@ -20,19 +20,23 @@ from shop.daemons import EmbeddedError, Postgres, Redis
 REPOSITORY = Path(__file__).resolve().parents[2]
 QUICK = {"fsync": "off"}
 USE = """
-import pathlib, sys, time
+import pathlib, select, sys
 from shop import embedded
 with embedded.servers(pathlib.Path(sys.argv[1])) as env:
     print(env["DATABASE_URL"], flush=True)
-    time.sleep(float(sys.argv[2]))
+    select.select([sys.stdin], [], [], float(sys.argv[2]))
 """
 
 
 def start_user(data_dir, seconds=60):
-    """A process that owns the directory, or uses the servers of its owner."""
+    """A process that owns the directory, or uses the servers of its owner.
+
+    It ends after that time, or when its input does.
+    """
     process = subprocess.Popen(
         [sys.executable, "-c", USE, data_dir, str(seconds)],
         cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -41,8 +45,9 @@ def start_user(data_dir, seconds=60):
 
 
 def finish(process):
+    process.stdin.close()
     process.stdout.close()
-    return process.wait(timeout=30)
+    return process.wait(timeout=60)
 
 
 def execute(url, statement):
@@ -66,7 +71,7 @@ def running_in(directory):
 
 
 def wait_until_empty(directory):
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while running_in(directory) and time.monotonic() < deadline:
         time.sleep(0.1)
     return not running_in(directory)
@@ -119,8 +124,14 @@ def test_second_process_uses_the_servers_of_the_first(tmp_path):
 
 def test_owner_waits_for_users_before_it_stops_the_servers(tmp_path):
     lines = []
-    with embedded.servers(tmp_path, report=lines.append, postgres_config=QUICK):
-        user = start_user(tmp_path, seconds=1)
+
+    def report(line):
+        lines.append(line)
+        if line.startswith("waiting for other processes"):
+            user.stdin.close()
+
+    with embedded.servers(tmp_path, report=report, postgres_config=QUICK):
+        user = start_user(tmp_path)
 
     assert finish(user) == 0
     assert lines[-1].startswith("waiting for other processes")
