@@ -31,6 +31,7 @@ def press_on(page, target):
 
 def tab_to(page, target):
     expect(target).to_be_visible()
+    target.page.wait_for_load_state()  # or Enter would do what it does without scripts
     for _ in range(MOST_TABS):
         page.keyboard.press("Tab")
         if target.evaluate("element => element === document.activeElement"):
