@@ -45,7 +45,7 @@ check: lint types contracts migrations deploy test ## Do what CI does
 lint: .venv/.develop ## Check the style of code and templates, and the compose file
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/djlint --quiet --check --lint $(TEMPLATES)
+	@$(BIN)/djlint --check --lint $(TEMPLATES)
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
 format: .venv/.develop ## Put code and templates into shape
