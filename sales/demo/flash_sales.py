@@ -1,11 +1,12 @@
 """Flash sales of the demo shop: one that is live, one that opens in a minute."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import cycle
-from uuid import uuid4
+from itertools import chain, cycle, zip_longest
+from uuid import UUID, uuid4
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -14,11 +15,11 @@ from django.utils.text import slugify
 from catalog import stock
 from catalog.models import Product
 from sales import checkout, flash, recovery, sync
+from sales.counters import ClaimRefused
 from sales.demo import people
 from sales.models import FlashSale, FlashSaleItem, ItemState, SaleState
 from sales.orders import Contact
 
-OPENED_BEFORE = timedelta(minutes=4)
 LIVE_FOR = timedelta(hours=6)
 OPENS_IN = timedelta(minutes=1)
 OPEN_FOR = timedelta(minutes=45)
@@ -64,20 +65,20 @@ PLANNED = [
     Offer("PACK", "94.00", 15),
     Offer("LANTERN", "36.00", 25, 2),
 ]
-# What shoppers have claimed before the first visitor looks: paid, held. The pendant is
+# What shoppers claim in the rush at the opening: paid, held, too late. The pendant is
 # sold out, of the jacket all is held, of the kettle little is left.
 CLAIMED = {
-    "PHONES": (7, 4),
-    "TENT": (5, 2),
-    "KETTLE": (8, 1),
-    "JACKET-M": (2, 3),
-    "PENDANT": (6, 0),
-    "NOTEBOOK": (11, 2),
+    "PHONES": (7, 4, 0),
+    "TENT": (5, 2, 0),
+    "KETTLE": (8, 1, 0),
+    "JACKET-M": (2, 3, 3),
+    "PENDANT": (6, 0, 4),
+    "NOTEBOOK": (11, 2, 0),
 }
 
 
 def keep_live(*, now: datetime, actor: User | None = None) -> FlashSale | None:
-    """A live, preloaded sale with some claims; None when there is one already."""
+    """A sale that opens now, with its first rush; None when there is one already."""
     running = FlashSale.objects.filter(
         state__in=[SaleState.SCHEDULED, *flash.RUNNING],
         opens_at__lte=now,
@@ -85,8 +86,7 @@ def keep_live(*, now: datetime, actor: User | None = None) -> FlashSale | None:
     )
     if running.exists():
         return None
-    opens_at = now - OPENED_BEFORE
-    sale = _scheduled("Harbor Lights", LIVE, opens_at, now + LIVE_FOR, actor)
+    sale = _scheduled("Harbor Lights", LIVE, now, now + LIVE_FOR, actor)
     if sale is None:
         return None
     flash.preload(sale.pk, actor=actor)
@@ -170,20 +170,31 @@ def _draft(
 
 
 def _sell_some(sale: FlashSale) -> None:
-    """Let shoppers claim units of a live sale, and most of them pay."""
-    shoppers = cycle((contact, _buyer(contact)) for contact in people.CONTACTS.values())
-    for item in sale.items.filter(state=ItemState.LOADED).select_related("product"):
-        paid, held = CLAIMED[item.product.sku]
-        claims = {uuid4(): next(shoppers) for _ in range(paid + held)}
-        for claim_id, (_contact, buyer) in claims.items():
+    """Let shoppers claim units of a live sale in a rush, and most of them pay."""
+    items = sale.items.filter(state=ItemState.LOADED).select_related("product")
+    shoppers = [(contact, _buyer(contact)) for contact in people.CONTACTS.values()]
+    rush = [
+        zip([item] * sum(CLAIMED[item.product.sku]), cycle(shoppers)) for item in items
+    ]
+    claims: dict[int, dict[UUID, Contact]] = {item.pk: {} for item in items}
+    for item, (contact, buyer) in filter(None, chain(*zip_longest(*rush))):
+        claim_id = uuid4()
+        with suppress(ClaimRefused):
             flash.claim(item.pk, order_id=claim_id, buyer=buyer, quantity=1)
-        sync.drain(item.pk)
-        for claim_id, (contact, _buyer_id) in claims.items():
-            checkout.set_contact(claim_id, contact)
-        for claim_id in list(claims)[:paid]:
-            payment = checkout.begin_payment(claim_id)
-            checkout.finish(payment.pk, "paid")
-        sync.drain(item.pk)
+            claims[item.pk][claim_id] = contact
+    for item in items:
+        _pay_some(item, claims[item.pk])
+
+
+def _pay_some(item: FlashSaleItem, claims: Mapping[UUID, Contact]) -> None:
+    paid = CLAIMED[item.product.sku][0]
+    sync.drain(item.pk)
+    for claim_id, contact in claims.items():
+        checkout.set_contact(claim_id, contact)
+    for claim_id in list(claims)[:paid]:
+        payment = checkout.begin_payment(claim_id)
+        checkout.finish(payment.pk, "paid")
+    sync.drain(item.pk)
 
 
 def _buyer(contact: Contact) -> str:

@@ -22,8 +22,8 @@ from catalog.models import (
     Stock,
     StockMovement,
 )
-from sales import audit, flash
-from sales.demo import goods, people, pictures
+from sales import audit, flash, report
+from sales.demo import flash_sales, goods, people, pictures
 from sales.models import FlashSale, FlashSaleItem, Order, SaleState
 from tests.catalog.ledger import assert_ledger_explains
 from tests.factories import make_product
@@ -140,6 +140,18 @@ def test_one_sale_is_live_and_one_waits_for_the_schedule_to_load_it():
     assert before < opening.opens_at <= timezone.now() + timedelta(minutes=1)
     assert not waiting & live.keys()
     assert {o.item_id for o in flash.preload_due() if not o.error} >= waiting
+
+
+def test_the_live_sale_began_with_a_rush_in_which_some_were_too_late():
+    load()
+
+    found = report.of_sale(sale("Harbor Lights"))
+
+    by_sku = {row.item.product.sku: row for row in found.items}
+    taken = {sku: paid + held for sku, (paid, held, _) in flash_sales.CLAIMED.items()}
+    late = {sku: refused for sku, (_, _, refused) in flash_sales.CLAIMED.items()}
+    assert {sku: row.claimed for sku, row in by_sku.items()} == taken
+    assert {sku: row.refused_claims for sku, row in by_sku.items()} == late
 
 
 def test_a_second_run_says_so_and_changes_nothing():
