@@ -127,6 +127,8 @@ def test_an_item_that_was_being_asked_for_when_the_turn_came_can_be_bought_at_on
 
     open_now(item)
     page.clock.fast_forward(600_000)
+    while not of_item:
+        page.clock.run_for(1000)
     expect_room(page, "It is your turn.")
     page.clock.pause_at(page.evaluate("Date.now()") / 1000 + 1)
     ((route, too_early),) = of_item

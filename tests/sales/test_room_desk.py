@@ -57,9 +57,11 @@ def test_a_planned_sale_gets_its_room_by_the_form(manager):
     assert 'name="has_waiting_room"' in manager.get(sale_page(sale)).text
 
 
-def test_a_clone_has_a_room_like_its_original(manager):
+@pytest.mark.parametrize("has_room", [True, False])
+def test_a_clone_has_a_room_if_that_is_ticked(manager, has_room):
     item = make_roomy_item(opens_in=600)
     opens_at = timezone.now() + timedelta(days=9)
+    ticked = {"has_waiting_room": "on"} if has_room else {}
 
     press(
         manager,
@@ -67,9 +69,10 @@ def test_a_clone_has_a_room_like_its_original(manager):
         "clone",
         name="Again",
         opens_at=f"{opens_at:%Y-%m-%dT%H:%M}",
+        **ticked,
     )
 
-    assert FlashSale.objects.get(name="Again").has_waiting_room
+    assert FlashSale.objects.get(name="Again").has_waiting_room is has_room
 
 
 def test_the_room_is_opened_and_closed_while_the_sale_runs(manager):
