@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from sales import flash, recovery, sync
+from sales import counters, flash, recovery, sync
 from sales.models import FlashSaleItem, Order
 from tests.factories import make_loaded_item
 from tests.faults import invariants
@@ -32,6 +32,7 @@ def test_what_was_told_after_the_copy_is_not_forgotten(own_sale_redis, tmp_path)
     shutil.rmtree(files)
     shutil.copytree(tmp_path / "old", files)
     own_sale_redis.start()
+    counters.disconnect()
     (outcome,) = recovery.open_fence()
     sync.drain(item.pk)
 
