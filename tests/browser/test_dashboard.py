@@ -94,7 +94,7 @@ def test_keys_of_the_list(staff, owner):
     page.keyboard.press("Escape")
 
     assert focused() == f"{pot.pk}-on_hand"
-    assert page.get_by_label("On hand: Clay pot", exact=True).input_value() == "5"
+    expect(page.get_by_label("On hand: Clay pot", exact=True)).to_have_value("5")
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.hash") == "#on_hand"
     assert stock_of(pot).on_hand == 5
@@ -121,7 +121,7 @@ def test_conflict_shows_both_numbers_and_lets_the_merchant_choose(
 
     assert stock_of(pot).safety_threshold == threshold
     box = page.get_by_label("Safety threshold: Clay pot", exact=True)
-    assert box.input_value() == str(threshold)
+    expect(box).to_have_value(str(threshold))
 
 
 def test_count_that_lost_a_race_is_a_choice_too(staff, owner):
@@ -205,8 +205,8 @@ def test_view_is_saved_as_a_tab_and_opens_first(staff, owner):
     tab = page.get_by_role("navigation", name="Saved views").get_by_text(
         "Empty shelves"
     )
-    assert tab.get_attribute("aria-current") == "page"
-    assert page.locator(".data-row").count() == 1
+    expect(tab).to_have_attribute("aria-current", "page")
+    expect(page.locator(".data-row")).to_have_count(1)
     page.get_by_role("link", name="All products").click()
     page.get_by_role("link", name="Clay pot", exact=True).wait_for()
 
@@ -357,7 +357,7 @@ def test_levels_from_a_file_are_shown_then_changed(staff, owner):
         }
     )
     page.get_by_role("button", name="Preview").click()
-    assert page.locator("#preview [data-figure=out]").inner_text() == "1"
+    expect(page.locator("#preview [data-figure=out]")).to_have_text("1")
     page.get_by_role("button", name="Change them").click()
     page.get_by_text("The levels are changed.").wait_for()
 
@@ -372,7 +372,7 @@ def test_default_of_a_category_is_shown_then_changed(staff, owner):
 
     page.locator("#id_safety_threshold").fill("5")
     page.get_by_role("button", name="Save", exact=True).click()
-    assert page.locator("#preview [data-figure=out]").inner_text() == "1"
+    expect(page.locator("#preview [data-figure=out]")).to_have_text("1")
     assert not stock_of(pot).is_out
     page.get_by_role("button", name="Change them").click()
     page.get_by_text("1 product took over the new numbers").wait_for()

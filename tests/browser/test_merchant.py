@@ -80,9 +80,10 @@ def test_file_with_three_bad_rows_is_corrected_and_imported(staff, owner, tmp_pa
     choose(page, "goods.csv", BAD.encode())
     page.get_by_text("Nothing can be imported while lines are bad").wait_for()
     page.wait_for_load_state()
-    lines = page.locator("td[data-label=Line]").all_inner_texts()
-    assert lines[:3] == ["3", "4", "5"]
-    assert "is not a price" in page.locator("#content-main").inner_text()
+    for row, number in enumerate(("3", "4", "5")):
+        line = page.locator("td[data-label=Line]").nth(row)
+        expect(line).to_have_text(number)
+    expect(page.locator("#content-main")).to_contain_text("is not a price")
     assert page.get_by_role("button", name="Import all of it").count() == 0
     book = Workbook()
     for line in GOOD.splitlines():
@@ -114,7 +115,7 @@ def test_long_file_is_followed_to_its_end(staff, owner, monkeypatch):
     import_runs.work(timezone.now())
 
     page.get_by_text("3 new, 0 changed, 0 as they were.").wait_for()
-    assert bar.count() == 0
+    expect(bar).to_have_count(0)
     assert barriers(page) == []
 
 
@@ -219,13 +220,14 @@ def test_live_page_counts_claims_and_refusals_as_they_come(staff, owner):
     sync.drain(item.pk)
 
     page.locator("[data-figure=unsynced]", has_text="0").wait_for()
-    demand = page.locator("#demand").inner_text()
-    assert "3 admitted, 2 refused" in demand
-    assert "All held by others" in demand
+    demand = page.locator("#demand")
+    expect(demand).to_contain_text("3 admitted, 2 refused")
+    expect(demand).to_contain_text("All held by others")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.goto(reverse("admin:sales_flashsale_report", args=[item.sale_id]))
     page.get_by_role("button", name="Print").wait_for()
-    assert "Demand that was refused" in page.locator("#refused").inner_text()
+    refused = page.locator("#refused")
+    expect(refused).to_contain_text("Demand that was refused")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
