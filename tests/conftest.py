@@ -116,15 +116,21 @@ def own_sale_redis(tmp_path, settings):
 
 
 @pytest.fixture
-def room_server():
-    """The queue's server, emptied: waiting rooms are kept there."""
-    waiting_room.forget()
+def queue_redis():
+    """The queue's server, emptied: jobs, claims of the last minutes, waiting rooms."""
     demand.send()  # or what earlier tests have counted would come in between
     url = settings.QUEUE_REDIS_URL
     with redis.Redis.from_url(url, decode_responses=True) as client:
         client.flushall()
         yield client
         client.flushall()
+
+
+@pytest.fixture
+def room_server(queue_redis):
+    """The queue's server, where waiting rooms are kept, and no room remembered."""
+    waiting_room.forget()
+    yield queue_redis
     waiting_room.forget()
 
 

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-import redis
 from django.conf import settings
 from django.utils import timezone
 
@@ -17,22 +16,14 @@ from sales.models import ClaimAnswer, ClaimCount
 from tests.factories import make_item, make_loaded_item, make_product
 from tests.threads import run_at_once
 
-pytestmark = [pytest.mark.django_db, pytest.mark.redis]
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.redis,
+    pytest.mark.usefixtures("sale_redis", "queue_redis"),
+]
 
 NOON = datetime(2026, 12, 12, 12, 0, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=1)
-
-
-@pytest.fixture(autouse=True)
-def queue_redis(sale_redis):
-    demand.send()  # or what earlier tests have counted would come in between
-    client = redis.Redis.from_url(settings.QUEUE_REDIS_URL, decode_responses=True)
-    client.delete(demand.MINUTES, demand._key(demand._minute_of(NOON)))
-    yield client
-    for minute in client.smembers(demand.MINUTES):
-        client.delete(demand._key(int(minute)))
-    client.delete(demand.MINUTES)
-    client.close()
 
 
 def note(item, answer="sold_out", *, units=1, at=NOON):
