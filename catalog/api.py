@@ -43,12 +43,14 @@ PAGE = 50
     response={200: ListOut[ProductOut], **declared(422)},
 )
 def list_products(request: HttpRequest, filters: Query[ProductQuery]) -> dict[str, Any]:
-    """Products by name, filtered by status and words. Codes: `bad_cursor`."""
+    """Products by name, filtered by status, words and SKU. Codes: `bad_cursor`."""
     rows = Product.objects.published().filter(stock__isnull=False)
     if filters.status:
         rows = rows.with_status(filters.status)
     if filters.q.strip():
         rows = search.matching(rows, filters.q)
+    if filters.sku:
+        rows = rows.filter(sku=filters.sku)
     page = page_of(rows.select_related("stock"), by="name", cursor=filters.cursor)
     offers = _offers([row.pk for row in page.items])
     items = [product_out(row, offers.get(row.pk)) for row in page.items]
@@ -146,7 +148,11 @@ def list_movements(
     "/products/{path:sku}", auth=Token(), response={200: ProductOut, **declared(404)}
 )
 def get_product(request: HttpRequest, sku: Path[Sku]) -> ProductOut:
-    """One product. Codes: `unknown_sku`."""
+    """One product. Codes: `unknown_sku`.
+
+    A SKU may hold slashes. One that ends in `/stock` or `/movements` is not found here:
+    those are the addresses of other calls. Ask for `/products?sku=` instead.
+    """
     product = product_of(sku)
     return product_out(product, _offers([product.pk]).get(product.pk))
 

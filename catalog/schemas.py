@@ -70,6 +70,9 @@ class PageQuery(Schema):
 class ProductQuery(PageQuery):
     status: Annotated[StockStatus | None, EmptyIsNone] = None
     q: Annotated[str, text(200)] = Field("", description="Words, or their beginnings.")
+    sku: Annotated[str, text(80)] = Field(
+        "", description="Exactly this SKU; the only way to ask for `A/stock`."
+    )
 
 
 class ListOut(Schema, Generic[Item]):

@@ -112,12 +112,6 @@ def test_a_list_costs_the_same_queries_however_long(django_assert_num_queries):
         Api().get("/products")
 
 
-def test_a_sku_may_hold_a_slash():
-    make_product(sku="SHIRT/RED/M")
-
-    assert Api().get("/products/SHIRT/RED/M").json()["sku"] == "SHIRT/RED/M"
-
-
 @pytest.mark.redis
 def test_a_product_tells_of_the_flash_sale_that_runs(sale_redis):
     item = make_loaded_item(units=4, price=Decimal("3"), limit=2)
