@@ -5,30 +5,24 @@ looked up here.
 """
 
 import logging
-from datetime import datetime, timedelta
-from email.utils import make_msgid
-from urllib.parse import urlsplit
+from datetime import datetime
 
 from django.conf import settings
 from django.core import signing
 from django.core.cache import cache
-from django.core.mail import EmailMultiAlternatives, get_connection
-from django.core.mail.backends.base import BaseEmailBackend
-from django.db import transaction
-from django.template.loader import render_to_string
+from django.core.mail import EmailMultiAlternatives
 from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import gettext as _
 
+from catalog import mailing
 from catalog.models import Product, RestockRequest
 
 logger = logging.getLogger(__name__)
 
-BATCH = 500
 MOST_PER_ADDRESS = 20  # open requests of one e-mail address
 MOST_PER_HOUR = 60  # requests from one network address
 SALT = "catalog.restock"
-WAITS = [timedelta(minutes=m) for m in (1, 5, 30, 120, 480, 1440)]
 
 
 def ask(product: Product, email: str) -> None:
@@ -81,59 +75,32 @@ def forget(token: str) -> bool:
     return True
 
 
-def send_due(now: datetime, *, limit: int = BATCH) -> int:
-    """Mail those whose product can be bought again; return how many mails went out.
-
-    One that cannot be sent is tried again later, at last given up, and stops no other.
-    """
+def send_due(now: datetime) -> int:
+    """Mail those whose product can be bought again; return how many mails went out."""
     due = RestockRequest.objects.filter(
         next_try_at__lte=now,
         product__stock__sellable__gt=0,
         product__is_published=True,
     )
-    sent = 0
-    connection = get_connection()
-    for request_id in list(due.order_by("pk").values_list("pk", flat=True)[:limit]):
-        try:
-            sent += _send(request_id, connection, now)
-        except Exception:
-            logger.exception("restock request %s cannot be answered", request_id)
-    connection.close()
-    return sent
+    due = due.select_related("product").order_by("pk")
+    return mailing.send_due(due, now, message=message, note=_note)
 
 
-@transaction.atomic
-def _send(request_id: int, connection: BaseEmailBackend, now: datetime) -> bool:
-    locked = RestockRequest.objects.select_for_update(skip_locked=True, of=("self",))
-    row = locked.select_related("product").filter(pk=request_id).first()
-    if row is None:
-        return False
-    try:
-        message(row, connection=connection).send()
-    except Exception as error:  # whatever a mail server or an address leads to
-        connection.close()  # it may be in the middle of a conversation
-        logger.warning("restock request %s: mail waits: %s", row.pk, error)
-        if row.attempts >= len(WAITS):
-            row.delete()
-            return False
-        row.next_try_at = now + WAITS[row.attempts]
-        row.attempts += 1
+def _note(row: RestockRequest, error: str) -> None:
+    """Drop a request that is answered or given up."""
+    if row.next_try_at is None:
+        row.delete()
+    else:
         row.save(update_fields=["next_try_at", "attempts"])
-        return False
-    row.delete()
-    return True
 
 
-def message(
-    row: RestockRequest, *, connection: BaseEmailBackend | None = None
-) -> EmailMultiAlternatives:
+def message(row: RestockRequest) -> EmailMultiAlternatives:
     """The mail itself, as text and as a page, in the shopper's language."""
     stop_url = settings.SITE_URL + reverse(
         "catalog:tell-me-stop", args=[token(row.email)]
     )
     with translation.override(row.language or settings.LANGUAGE_CODE):
         context = {
-            "shop_name": settings.SHOP_NAME,
             "subject": _("Back in stock: %(name)s") % {"name": row.product.name},
             "sentences": [
                 _("You asked us to tell you: it can be bought again."),
@@ -143,19 +110,10 @@ def message(
             "url": settings.SITE_URL + row.product.get_absolute_url(),
             "stop_url": stop_url,
         }
-        text = render_to_string("mail/restock.txt", context)
-        page = render_to_string("mail/restock.html", context)
-    mail = EmailMultiAlternatives(
-        " ".join(str(context["subject"]).split()),
-        text,
-        to=[row.email],
-        connection=connection,
-        headers={
-            "Message-ID": make_msgid(domain=urlsplit(settings.SITE_URL).hostname),
-            "Auto-Submitted": "auto-generated",
+        headers = {
             "List-Unsubscribe": f"<{stop_url}>",
             "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
-        },
-    )
-    mail.attach_alternative(page, "text/html")
-    return mail
+        }
+        return mailing.compose(
+            "restock", context, to=row.email, name=f"restock-{row.pk}", headers=headers
+        )

@@ -7,7 +7,7 @@ from django.core import mail
 from django.core.cache import cache
 from django.utils import timezone
 
-from catalog import restock, stock
+from catalog import mailing, restock, stock
 from catalog.models import RestockRequest
 from sales import jobs
 from tests.factories import make_product
@@ -140,7 +140,7 @@ def test_one_bad_address_stops_no_other(monkeypatch):
     product = make_product(on_hand=5)
     for address in ("bad@shop.test", "good@shop.test"):
         restock.ask(product, address)
-    monkeypatch.setattr(restock, "get_connection", lambda: Broken())
+    monkeypatch.setattr(mailing, "get_connection", lambda: Broken())
 
     assert restock.send_due(timezone.now()) == 1
     assert RestockRequest.objects.get().attempts == 1

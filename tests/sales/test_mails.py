@@ -8,6 +8,7 @@ from django.core import mail
 from django.db import transaction
 from django.utils import timezone, translation
 
+from catalog import mailing
 from sales import checkout, flash, jobs, mails, orders, sync
 from sales.models import Order, OrderMail
 from tests.factories import make_loaded_item, make_order, make_product
@@ -157,7 +158,7 @@ class Broken:
     def __init__(self, monkeypatch, bad):
         self.bad = bad
         self.is_closed = False
-        monkeypatch.setattr(mails, "get_connection", lambda: self)
+        monkeypatch.setattr(mailing, "get_connection", lambda: self)
 
     def send_messages(self, messages):
         if messages[0].to == [self.bad]:
@@ -191,7 +192,7 @@ def test_an_address_that_never_works_is_given_up(monkeypatch):
 
     row = OrderMail.objects.get()
     assert (row.next_try_at, row.sent_at) == (None, None)
-    assert row.attempts == len(mails.WAITS) + 1
+    assert row.attempts == len(mailing.WAITS) + 1
     assert "no such mailbox" in row.error
 
 

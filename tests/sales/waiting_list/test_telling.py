@@ -7,8 +7,8 @@ import pytest
 from django.core import mail
 from django.utils import timezone, translation
 
+from catalog import mailing
 from sales import checkout, counters, flash, jobs, sync, waiting_list
-from sales.waiting_list import telling
 from tests.sales.waiting_list.line import join, make_full_item, states, tick
 from tests.threads import run_at_once
 
@@ -165,12 +165,12 @@ def test_a_mail_that_does_not_go_is_tried_again_and_given_up(sale_redis, broken_
     end(item, held)
     now = timezone.now()
 
-    for wait in (*telling.WAITS, timedelta()):
+    for wait in (*mailing.WAITS, timedelta()):
         assert waiting_list.tell_ended(now) == 0
         now += wait
 
     entry.refresh_from_db()
-    assert (entry.attempts, entry.email) == (len(telling.WAITS), "")
+    assert (entry.attempts, entry.email) == (len(mailing.WAITS), "")
 
 
 def test_a_mail_that_did_not_go_goes_later(sale_redis, broken_mail):
@@ -182,4 +182,4 @@ def test_a_mail_that_did_not_go_goes_later(sale_redis, broken_mail):
     broken_mail()
 
     assert waiting_list.tell_ended(now) == 0
-    assert waiting_list.tell_ended(now + telling.WAITS[0]) == 1
+    assert waiting_list.tell_ended(now + mailing.WAITS[0]) == 1
