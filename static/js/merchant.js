@@ -51,6 +51,12 @@
     document.querySelectorAll(".help-tooltip").forEach((tip) => tip.setAttribute("role", "img"));
   }
 
+  // The menu and a long table are both "scrollable content" until one has a name.
+  function nameMenu() {
+    const menu = document.getElementById("nav-sidebar-apps");
+    if (menu) menu.dataset.simplebarAriaLabel = "Menu";
+  }
+
   // Printing needs scripts, so its button comes with them.
   function offerPrinting() {
     document.querySelectorAll("[data-print]").forEach((button) => {
@@ -62,6 +68,7 @@
   const drawAll = (root) => root.querySelectorAll("canvas[data-bars]").forEach(draw);
   window.addEventListener("load", () => drawAll(document));
   window.addEventListener("load", () => setTimeout(nameTips));
+  document.addEventListener("DOMContentLoaded", nameMenu);
   document.addEventListener("DOMContentLoaded", offerPrinting);
   // Behind Django's own start of these boxes, which waits in the same line.
   document.addEventListener("DOMContentLoaded", () => window.django?.jQuery?.(nameSearchBoxes));
