@@ -10,6 +10,7 @@ import redis
 from django.conf import settings
 from django.db import connections
 from django.test import TransactionTestCase
+from django.utils import translation
 
 from sales import counters, demand, flash, waiting_room
 from shop import embedded
@@ -52,10 +53,21 @@ def _patient_counting():
 
 
 @pytest.fixture(autouse=True)
-def _no_limits_from_before():
-    """Most limits are per address, and all tests call from the same one."""
-    with redis.Redis.from_url(settings.CACHE_REDIS_URL) as client:
-        client.flushdb()
+def _nothing_from_before():
+    """Each test finds empty Redis servers, and this process remembers nothing of them.
+
+    Not a job, a count, a place, a limit or a script of the tests before it, nor the
+    language of a page that they asked for.
+    """
+    _end_timers()
+    demand.send()
+    for url in (settings.SALE_REDIS_URL, settings.QUEUE_REDIS_URL):
+        with redis.Redis.from_url(url) as client:
+            client.flushall()
+            client.script_flush()
+    flash.forget_epochs()
+    waiting_room.forget()
+    translation.deactivate()
 
 
 @pytest.fixture
@@ -66,11 +78,16 @@ def one_minute(monkeypatch):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _counts_are_sent():
-    """Claims are counted by a thread a moment later: while there still is a server."""
+def _no_timer_outlives_the_servers():
     yield
+    _end_timers()
+
+
+def _end_timers():
+    """Claims are counted by a thread a moment later; none is left for the next test."""
     for thread in threading.enumerate():
         if isinstance(thread, threading.Timer):
+            thread.cancel()
             thread.join()
 
 

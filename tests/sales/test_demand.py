@@ -168,7 +168,7 @@ def test_counts_are_sent_by_themselves_and_once(queue_redis, monkeypatch):
     item = make_item()
 
     note(item, units=3)
-    assert arrived.wait(10)
+    assert arrived.wait(60)
     true_send()
 
     assert queue_redis.hgetall(key) == {
