@@ -25,6 +25,7 @@ class Account:
         self.intents = {}
         self.refunds = {}
         self.answers = {}
+        self.refusal = None  # the status and body with which refunds are answered
         self.calls = []
 
     def session(self):
@@ -130,11 +131,11 @@ class Account:
         return session
 
     def _refund(self, form):
+        if self.refusal:
+            return self.refusal
         intent = form["payment_intent"]
         if intent in self.refunds:
-            body = problem("invalid_request_error", "Already refunded.")
-            body["error"]["code"] = "charge_already_refunded"
-            return 400, body
+            return refusal("charge_already_refunded", "Charge has been refunded.")
         self.refunds[intent] = {
             "id": f"re_{intent}",
             "object": "refund",
@@ -146,6 +147,16 @@ class Account:
 
 def problem(kind, message):
     return {"error": {"type": kind, "message": message}}
+
+
+def refusal(code, message):
+    """Status and body with which Stripe does not do what it was asked for."""
+    body = problem("invalid_request_error", message)
+    body["error"] |= {
+        "code": code,
+        "doc_url": f"https://stripe.com/docs/error-codes/{code.replace('_', '-')}",
+    }
+    return 400, body
 
 
 @contextmanager

@@ -42,6 +42,7 @@ ORDER_BUTTONS = {
     "cancel": (OrderState.HELD,),
     "refund": (OrderState.PAID,),
     "resend": tuple(orders.MAILED),
+    "refund_now": tuple(OrderState.values),
 }
 
 
@@ -88,7 +89,7 @@ class OrderAdmin(ExportMixin, ModelAdmin):  # type: ignore[misc]
     search_help_text = gettext_lazy("Beginning of the number or of the e-mail")
     ordering = ("-created_at", "-pk")
     actions = None
-    actions_detail = ("cancel", "refund", "resend")
+    actions_detail = ("refund_now", "cancel", "refund", "resend")
     resource_classes = (OrderResource,)
     export_form_class = ExportForm
     change_form_template = "merchant/order.html"
@@ -182,6 +183,7 @@ class OrderAdmin(ExportMixin, ModelAdmin):  # type: ignore[misc]
                 "badge_type": ORDER_BADGES[order.state],
                 "lines": order.lines.select_related("product"),
                 "payments": order.payments.all(),
+                "owed": order.payments.owed().exclude(attempts=0),
                 "events": order.events.select_related("actor"),
                 "mails": order.mails.all(),
             }
@@ -192,6 +194,8 @@ class OrderAdmin(ExportMixin, ModelAdmin):  # type: ignore[misc]
     ) -> list[UnfoldAction]:
         order = self.get_object(request, unquote(str(object_id)))
         allowed = super().get_actions_detail(request, object_id)
+        if order is None or not order.payments.owed().exists():
+            allowed = [one for one in allowed if "refund_now" not in one.action_name]
         return for_state(allowed, "sales_order_", order and order.state, ORDER_BUTTONS)
 
     @button(
@@ -230,7 +234,30 @@ class OrderAdmin(ExportMixin, ModelAdmin):  # type: ignore[misc]
                 note=typed["reason"],
             ),
         )
+        if done and order.payments.owed().exists():
+            return _("Order %(number)s is refunded; its money is to follow.") % {
+                "number": order.number
+            }
         return done and _("Order %(number)s is refunded.") % {"number": order.number}
+
+    @button(
+        gettext_lazy("Try the refund now"),
+        permission="handle",
+        icon="refresh",
+        sentence=gettext_lazy(
+            "Asks the payment provider at once to send the money back. However often "
+            "you try, it is sent once."
+        ),
+        submit=gettext_lazy("Try now"),
+    )
+    def refund_now(self, request: HttpRequest, form: DialogForm, order: Order) -> Any:
+        def step() -> bool:
+            checkout.try_refunds(order.pk)
+            return True
+
+        return attempt(form, step) and _(
+            "The money of order %(number)s is on its way back."
+        ) % {"number": order.number}
 
     @button(
         gettext_lazy("Send e-mail again"),

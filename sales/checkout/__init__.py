@@ -20,7 +20,7 @@ from sales.checkout.paying import (
     payment_url,
     set_contact,
 )
-from sales.checkout.refunding import refund
+from sales.checkout.refunding import refund, try_refunds
 
 __all__ = [
     "FOLLOW_SECONDS",
@@ -43,4 +43,5 @@ __all__ = [
     "record",
     "refund",
     "set_contact",
+    "try_refunds",
 ]

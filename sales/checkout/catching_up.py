@@ -25,16 +25,16 @@ def follow_payments(now: datetime) -> int:
 
     One bad payment, or one sale that waits for its recovery, does not stop the others.
     """
-    waiting = Payment.objects.filter(handled_at=None).exclude(
-        state=PaymentState.PENDING
-    )
+    decided = (PaymentState.PAID, PaymentState.DECLINED)
+    waiting = Payment.objects.filter(handled_at=None, state__in=decided)
     owed = Payment.objects.filter(
         state=PaymentState.PAID, order__state=OrderState.REFUNDED
     )
     old = now - timedelta(seconds=settings.SHOP_PAYING_SECONDS)
     silent = Payment.objects.filter(state=PaymentState.PENDING, created_at__lt=old)
     moved = _each(waiting, following.follow)
-    moved += _each(owed, refunding.send_back)
+    for found in (owed, Payment.objects.due(now)):
+        moved += _each(found, lambda payment: refunding.send_back(payment, now=now))
     moved += _each(silent, lambda payment: paying.ask(payment, close=True))
     return moved + _release_forgotten(old)
 

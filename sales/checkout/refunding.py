@@ -1,11 +1,12 @@
 """Money back: of a paid order, or of a payment that came too late."""
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 logger = logging.getLogger(__name__)
+
+# How long a refund waits that the provider did not take; at last once a day, for good.
+WAITS = [timedelta(minutes=m) for m in (1, 5, 30, 120, 480, 1440)]
+TOLD_AFTER = 3  # tries, some six minutes: what passes by itself is no news
 
 
 def refund(
@@ -93,25 +98,74 @@ def _refund_settled(item_id: int, order_id: UUID, *, restock: bool) -> None:
     sync.record(item, [(entry, False)])
 
 
-def send_back(payment: Payment) -> None:
+def send_back(payment: Payment, *, now: datetime | None = None) -> None:
     """Send a payment's money back, and note first that it is to go.
 
-    While the provider cannot be asked, `follow_payments` tries again; when it refuses,
-    the shop is alerted.
+    What the provider does not take waits, ever longer, and `follow_payments` tries it
+    again. Safe to repeat: before its time has come, a repeat does nothing.
     """
     Payment.objects.filter(pk=payment.pk, state=PaymentState.PAID).update(
         state=PaymentState.REFUNDED, handled_at=None
     )
+    now = now or timezone.now()
+    _try(Payment.objects.due(now).filter(pk=payment.pk), now, skip_locked=True)
+
+
+def try_refunds(order_id: UUID) -> None:
+    """Try now what waits to go back of an order; somebody else's try is waited for.
+
+    Raises NotPossible with the reason when it has to wait once more.
+    """
+    now = timezone.now()
+    owed = Payment.objects.owed().filter(order=order_id)
+    for payment_id in list(owed.values_list("pk", flat=True)):
+        _try(owed.filter(pk=payment_id), now)
+    if still := owed.first():
+        raise NotPossible(still.error)
+
+
+@transaction.atomic
+def _try(found: QuerySet[Payment], now: datetime, *, skip_locked: bool = False) -> None:
+    """Have the provider send back the payment found, if it is still to go.
+
+    Its row is locked meanwhile, so that two workers make one try. A crash before the
+    end leaves everything as it was; the next try asks the provider for the same.
+    """
+    rows = found.select_for_update(skip_locked=skip_locked, of=("self",), no_key=True)
+    payment = rows.select_related("order").first()
+    if payment is None:
+        return
     try:
         payments.gateway_of(payment).refund(payment)
-    except Unreachable as error:
-        logger.warning("payment %s: its money goes back later: %s", payment.pk, error)
-        return
     except Refused as error:
-        logger.error("payment %s: %s", payment.pk, error)
-        alert(payment, _("the money could not be sent back (%s)") % error)
+        _postpone(payment, now, str(error))
+    except Unreachable as error:
+        logger.warning("payment %s: no refund: %s", payment.pk, error)
+        why = _("The payment provider did not answer, or not to the shop's key.")
+        _postpone(payment, now, why)
+    else:
+        payment.handled_at, payment.next_try_at, payment.error = now, None, ""
+        payment.save(update_fields=["handled_at", "next_try_at", "error"])
+
+
+def _postpone(payment: Payment, now: datetime, reason: str) -> None:
+    payment.next_try_at = now + WAITS[min(payment.attempts, len(WAITS) - 1)]
+    payment.attempts += 1
+    payment.error = reason[:300]
+    payment.save(update_fields=["next_try_at", "attempts", "error"])
+    if payment.attempts != TOLD_AFTER:
+        logger.warning("payment %s: its refund waits: %s", payment.pk, reason)
         return
-    Payment.objects.filter(pk=payment.pk).update(handled_at=timezone.now())
+    logger.error("payment %s: its refund keeps failing: %s", payment.pk, reason)
+    text = _(
+        "The refund of order %(number)s waits; %(count)s tries have failed. %(reason)s "
+        "The order's page says when it is tried next."
+    ) % {
+        "number": payment.order.number,
+        "count": payment.attempts,
+        "reason": reason[:150],
+    }
+    alerts.raise_once(AlertKind.PAYMENT, text, cause=f"refund:{payment.pk}")
 
 
 def alert(payment: Payment, doubt: str) -> None:

@@ -1,6 +1,8 @@
 """Attempts to pay, and what the providers said of them."""
 
 import uuid
+from datetime import datetime
+from typing import Self
 
 from django.db import models
 from django.db.models import Q
@@ -18,10 +20,21 @@ class PaymentState(models.TextChoices):
     REFUNDED = "refunded", _("Refunded")
 
 
+class PaymentQuerySet(models.QuerySet["Payment"]):
+    def owed(self) -> Self:
+        """Payments whose money is to go back and has not gone yet."""
+        return self.filter(state=PaymentState.REFUNDED, handled_at=None)
+
+    def due(self, now: datetime) -> Self:
+        """Those that may be sent back now: new ones, and when their wait is over."""
+        return self.owed().filter(Q(next_try_at=None) | Q(next_try_at__lte=now))
+
+
 class Payment(models.Model):
     """One attempt to pay an order at a provider; its id is the provider's reference.
 
-    An order has at most one pending payment, so two clicks on "pay" share it.
+    An order has at most one pending payment, so two clicks on "pay" share it. A refund
+    that the provider did not take has `attempts`, an `error` and its `next_try_at`.
     """
 
     State = PaymentState
@@ -38,7 +51,11 @@ class Payment(models.Model):
     handled_at = models.DateTimeField(
         null=True, blank=True, help_text=_("When the order followed the outcome.")
     )
+    attempts = models.PositiveIntegerField(default=0)
+    next_try_at = models.DateTimeField(null=True, blank=True)
+    error = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
+    objects = PaymentQuerySet.as_manager()
 
     class Meta:
         ordering = ["-created_at", "-pk"]

@@ -31,7 +31,11 @@ class Gateway(Protocol):
         """
 
     def refund(self, payment: Payment) -> None:
-        """Send back all the money that came. Raises Unreachable or Refused."""
+        """Send back all the money that came; nothing if it is back already.
+
+        Raises Unreachable or Refused, with a sentence for the merchant; after either,
+        the payment's `attempts` has grown.
+        """
 
     def read(self, body: bytes, headers: Mapping[str, str]) -> Notice:
         """What a notification says. Raises BadSignature or Unreadable."""

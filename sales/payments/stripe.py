@@ -96,24 +96,32 @@ class StripeGateway:
         return _said("", session)
 
     def refund(self, payment: Payment) -> None:
-        """Send back what was paid. Raises Unreachable or Refused."""
+        """Send back what was paid. Raises Unreachable or Refused.
+
+        Each attempt has a key of its own, as Stripe answers a key for a day as it did
+        at first, also when the reason to refuse has gone. What an earlier attempt has
+        sent back without our knowing is "already refunded" then, and done.
+        """
         intent = self._session(payment).payment_intent
         if intent is None:  # the order cost nothing
             return
         with _answer():
             try:
-                self._client.v1.refunds.create(
+                refund = self._client.v1.refunds.create(
                     {
                         "payment_intent": intent
                         if isinstance(intent, str)
                         else intent.id,
                         "metadata": {"payment_id": str(payment.pk)},
                     },
-                    {"idempotency_key": f"{payment.pk}-refund"},
+                    {"idempotency_key": f"{payment.pk}-refund-{payment.attempts}"},
                 )
             except stripe.InvalidRequestError as error:
-                if error.code != "charge_already_refunded":
-                    raise
+                if error.code == "charge_already_refunded":
+                    return
+                raise
+        if refund.status in ("failed", "canceled"):
+            raise Refused(_reason(getattr(refund, "failure_reason", None), ""))
 
     def read(self, body: bytes, headers: Mapping[str, str]) -> Notice:
         """The notification in a request. Raises BadSignature or Unreadable."""
@@ -247,12 +255,31 @@ def _outcome(session: Session) -> str:
     return ""
 
 
+def _reason(code: str | None, message: str) -> str:
+    """Why Stripe refused, in a sentence that says what to do about it."""
+    if code == "charge_disputed":
+        return _(
+            "The shopper's bank disputes this payment, so it cannot be refunded now. "
+            "Answer the dispute in Stripe's dashboard."
+        )
+    if code in ("insufficient_funds", "balance_insufficient"):
+        return _(
+            "There is not enough money in your Stripe balance. Add some in Stripe's "
+            "dashboard."
+        )
+    if message:
+        return _("Stripe says: “%(message)s”") % {"message": message[:200]}
+    return _("The shopper's bank did not take the refund (%(code)s).") % {
+        "code": code or "unknown"
+    }
+
+
 @contextmanager
 def _answer() -> Iterator[None]:
     """Failures of a call to Stripe, by our names."""
     try:
         yield
     except (stripe.InvalidRequestError, stripe.CardError) as error:
-        raise Refused(str(error)) from error
+        raise Refused(_reason(error.code, error.user_message or "")) from error
     except stripe.StripeError as error:
         raise Unreachable(f"{type(error).__name__}: {error}") from error

@@ -50,5 +50,5 @@ def test_money_goes_back_later_when_stripe_does_not_answer(opened, account):
     assert (account.refunds, opened.handled_at) == ({}, None)
 
     payments.GATEWAYS["stripe"] = working
-    checkout.follow_payments(timezone.now())
+    checkout.follow_payments(opened.next_try_at)
     assert len(account.refunds) == 1
