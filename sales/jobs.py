@@ -283,6 +283,15 @@ def queues() -> list[QueueNow]:
     ]
 
 
+def queues_if_known() -> list[QueueNow] | None:
+    """The queues; None while their server does not answer."""
+    try:
+        return queues()
+    except Exception as error:  # whatever the queue's server does
+        logger.warning("the queues are not known: %s", error)
+        return None
+
+
 def schedules() -> int:
     """How many cron processes feed the queues; one is right."""
     return len(CronScheduler.all(get_queue("default").connection, cleanup=True))

@@ -68,7 +68,7 @@ def _overview(request: HttpRequest) -> dict[str, Any]:
         context["sales"] = sales
         context["unsynced"] = sum(sale.unsynced for sale in sales)
         context["oldest_unsynced"] = desk.oldest_unsynced(sales)
-        context["queues"] = jobs.queues()
+        context["queues"] = jobs.queues_if_known()
         context["last_audit"] = audit.latest()
     if user.has_perm("catalog.view_alert"):
         alerts = Alert.objects.filter(seen_at=None).select_related("product")

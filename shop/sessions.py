@@ -1,5 +1,6 @@
 """Sessions in PostgreSQL with a copy in the cache, also while the cache is away."""
 
+from contextlib import suppress
 from typing import Any
 
 from django.contrib.sessions.backends import cached_db, db
@@ -23,3 +24,11 @@ class SessionStore(cached_db.SessionStore):
             return super().exists(session_key)
         except RedisError:
             return db.SessionStore.exists(self, session_key)
+
+    def cycle_key(self) -> None:
+        """Go on under a new key; a copy that stays under the old one is worth nothing.
+
+        It is of nobody yet, or of a password that has changed.
+        """
+        with suppress(RedisError):  # removing the copy comes last
+            super().cycle_key()
