@@ -46,7 +46,7 @@ def test_control_read_check_write_sells_the_same_unit_again():
 
     def buy_carelessly(quantity):
         row = Stock.objects.get(pk=product.pk)
-        everyone_has_read.wait(timeout=30)
+        everyone_has_read.wait(timeout=60)
         if row.sellable < quantity:
             return False
         Stock.objects.filter(pk=row.pk).update(reserved=row.reserved + quantity)
@@ -121,7 +121,7 @@ def test_control_rows_taken_in_the_order_of_the_basket_deadlock():
         for number, product in enumerate(basket):
             Stock.objects.filter(pk=product.pk).update(reserved=F("reserved") + 1)
             if number == 0:
-                each_has_one.wait(timeout=30)
+                each_has_one.wait(timeout=60)
 
     with pytest.raises(OperationalError, match="deadlock"):
         run_at_once(buy_in_basket_order, [(first, second), (second, first)])

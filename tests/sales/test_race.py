@@ -19,6 +19,12 @@ def tables():
     return [t for t in connection.introspection.table_names() if t.startswith("race_")]
 
 
+def oversells_at_last(way):
+    """On a busy machine the processes may have met too seldom in one run."""
+    runs = (race.run(buyers=50, units=5, seconds=1.5, ways=[way]) for _ in range(20))
+    return any(outcome.oversold for (outcome,) in runs)
+
+
 def test_only_locks_that_all_processes_share_keep_from_overselling(sale_redis):
     product = make_product(on_hand=7)
     outcomes = {o.way: o for o in race.run(buyers=50, units=5, seconds=1.5)}
@@ -32,8 +38,8 @@ def test_only_locks_that_all_processes_share_keep_from_overselling(sale_redis):
             assert (outcome.sold, outcome.oversold) == (outcome.offered, 0)
             assert outcome.worst_race == 5
         else:
-            assert outcome.oversold > 0
-            assert outcome.worst_race > 5
+            assert outcome.oversold > 0 or oversells_at_last(outcome.way)
+            assert (outcome.worst_race > 5) is (outcome.oversold > 0)
     assert Stock.objects.get(pk=product.pk).on_hand == 7
     assert not tables()
     assert not sale_redis.keys("*")

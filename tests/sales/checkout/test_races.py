@@ -115,7 +115,7 @@ class TestRaces:
         is_locked = Event()
 
         def decline():
-            is_locked.wait(10)
+            is_locked.wait(60)
             checkout.finish(payment.pk, "declined")
 
         with in_background(decline), transaction.atomic():
