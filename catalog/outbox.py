@@ -10,20 +10,16 @@ import hmac
 import http.client
 import json
 import logging
-import socket
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
-from threading import Timer
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from catalog import outgoing
 from catalog.models import (
     OutboxEvent,
     Product,
@@ -166,25 +162,18 @@ def send(endpoint: WebhookEndpoint, event: OutboxEvent) -> str:
             "data": event.data,
         }
     ).encode()
-    request = urllib.request.Request(  # noqa: S310 - checked below
-        endpoint.url,
-        data=body,
-        method="POST",
-        headers={
-            "Content-Type": "application/json",
-            "User-Agent": "Holdfast-Webhook/1",
-            "Holdfast-Signature": signature(endpoint, body, timezone.now()),
-        },
-    )
-    if request.type not in ("http", "https"):
+    scheme = endpoint.url.partition(":")[0].lower()
+    if scheme not in ("http", "https"):
         return "only http and https can be called"
-    if request.type == "http" and settings.HTTPS:
+    if scheme == "http" and settings.HTTPS:
         return "plain http is not allowed here"
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": "Holdfast-Webhook/1",
+        "Holdfast-Signature": signature(endpoint, body, timezone.now()),
+    }
     try:
-        with _opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
-            return str(answer.status)
-    except urllib.error.HTTPError as error:
-        return str(error.code)
+        return str(outgoing.post(endpoint.url, body, headers, timeout=TIMEOUT_SECONDS))
     except (OSError, ValueError, http.client.HTTPException) as error:
         return str(error)[:200] or type(error).__name__
 
@@ -198,49 +187,6 @@ def signature(endpoint: WebhookEndpoint, body: bytes, now: datetime) -> str:
     signed = moment.encode() + b"." + body
     marks = [hmac.new(s.encode(), signed, hashlib.sha256).hexdigest() for s in secrets]
     return ",".join([f"t={moment}", *(f"v1={mark}" for mark in marks)])
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect is an answer, not an address to try."""
-
-    def redirect_request(self, *args: Any) -> None:
-        return None
-
-
-class _Prompt(http.client.HTTPConnection):
-    """A connection whose answer comes in time, however slowly it drips."""
-
-    def getresponse(self) -> http.client.HTTPResponse:
-        # Of the socket below TLS, which is then at its end in the middle of a word.
-        cut = Timer(TIMEOUT_SECONDS, _shut, [self.sock])
-        cut.daemon = True
-        cut.start()
-        try:
-            return super().getresponse()
-        finally:
-            cut.cancel()
-
-
-class _PromptTLS(_Prompt, http.client.HTTPSConnection):
-    pass
-
-
-class _Http(urllib.request.HTTPHandler):
-    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Prompt, req)
-
-
-class _Https(urllib.request.HTTPSHandler):
-    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_PromptTLS, req)
-
-
-_opener = urllib.request.build_opener(_NoRedirects, _Http, _Https)
-
-
-def _shut(connection: socket.socket) -> None:
-    with suppress(OSError):
-        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 @transaction.atomic

@@ -177,6 +177,7 @@ STRIPE_API_BASE = env_url(
     "STRIPE_API_BASE", "https://api.stripe.com", ["https", "http"]
 ).rstrip("/")
 STRIPE_PAGES = ["https://checkout.stripe.com"] if STRIPE_SECRET_KEY else []
+SHOP_WEBHOOK_INTERNAL = env_bool("SHOP_WEBHOOK_INTERNAL", LOCAL)
 SHOP_RATE_LIMITS = env_bool("SHOP_RATE_LIMITS", True)
 SHOP_METRICS_TOKEN = env_str("SHOP_METRICS_TOKEN", "")
 SHOP_TOKEN_DAYS = env_int("SHOP_TOKEN_DAYS", 30, minimum=1)

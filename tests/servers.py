@@ -35,6 +35,7 @@ ENVIRONMENT = {
     "ALLOWED_HOSTS": "localhost,127.0.0.1,testserver",
     "SHOP_HTTPS": "off",
     "SHOP_TEST_GATEWAY": "on",
+    "SHOP_WEBHOOK_INTERNAL": "on",  # receivers of the tests are on loopback
     "EMAIL_URL": "memorymail://",
     "SALE_REDIS_TIMEOUT_MS": "10000",  # a busy machine is no fault; faults set it lower
     "DJANGO_ALLOW_ASYNC_UNSAFE": "true",  # browser tests run beside an event loop

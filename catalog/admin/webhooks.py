@@ -1,19 +1,19 @@
 """Webhooks: which systems hear of events, and what came back."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from catalog import outbox
+from catalog import outbox, outgoing
 from catalog.admin.ledgers import LedgerAdmin
 from catalog.columns import display, moment
 from catalog.merchant_forms import DialogForm
@@ -40,6 +40,11 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
         url: str = self.cleaned_data["url"]
         if not url.startswith(("https://", "http://")):
             raise ValidationError(_("Only http and https addresses can be called."))
+        if "url" in self.changed_data:  # an old one can still be switched off
+            try:
+                outgoing.check(url)
+            except outgoing.NotPublic as error:
+                raise ValidationError(str(error)) from error
         return url
 
 
@@ -68,6 +73,14 @@ class WebhookEndpointAdmin(ModelAdmin):  # type: ignore[misc]
         if obj is not None and not self.has_change_permission(request):
             return self.add_fieldsets
         return super().get_fieldsets(request, obj)
+
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        response = super().render_change_form(request, context, *args, **kwargs)
+        if context["errors"]:
+            response.status_code = 422
+        return cast(HttpResponse, response)
 
     @button(
         gettext_lazy("Send a test"),
