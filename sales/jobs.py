@@ -271,16 +271,21 @@ class QueueNow:
 
 def queues() -> list[QueueNow]:
     """How many jobs wait or have failed in each queue, and who works on it."""
-    rows = [get_queue(name) for name in settings.RQ_QUEUES]
-    return [
-        QueueNow(
-            queue.name,
-            queue.count,
-            queue.failed_job_registry.count,
-            Worker.count(queue=queue),
-        )
-        for queue in rows
-    ]
+    found = []
+    for name, count in workers().items():
+        queue = get_queue(name)
+        failed = queue.failed_job_registry.count
+        found.append(QueueNow(name, queue.count, failed, count))
+    return found
+
+
+def workers() -> dict[str, int]:
+    """How many workers listen to each queue; who was killed counts for two minutes."""
+    alive = Worker.all(connection=get_queue("default").connection)
+    return {
+        name: sum(name in worker.queue_names() for worker in alive)
+        for name in settings.RQ_QUEUES
+    }
 
 
 def queues_if_known() -> list[QueueNow] | None:

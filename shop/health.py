@@ -9,16 +9,14 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from django_rq import get_connection, get_queue
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from redis import Redis, RedisError
-from rq import Worker
 
 from catalog.models import Stock
 from catalog.status import StockStatus
-from sales import sync
+from sales import jobs, sync
 from sales.counters import NotLoaded, Unsure
 from sales.models import FlashSaleItem, ItemState
 
@@ -44,7 +42,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
     ready = all(state == "ok" for state in checks.values())
     body: dict[str, object] = {"ready": ready, **checks}
     if ready:
-        workers, lag = _workers(), max(item_lags().values(), default=0.0)
+        workers, lag = jobs.workers(), max(item_lags().values(), default=0.0)
         degraded = [f"no worker for {name}" for name in workers if not workers[name]]
         if lag > LAG_LIMIT_SECONDS:
             degraded.append("sync lag")
@@ -112,15 +110,13 @@ class ShopCollector(Collector):
         yield from (units, doubt, lag)
 
     def _queues(self) -> Iterator[GaugeMetricFamily]:
-        jobs = _gauge("queue_jobs", "Jobs by queue and state", "queue", "state")
-        for name in settings.RQ_QUEUES:
-            queue = get_queue(name)
-            jobs.add_metric([name, "waiting"], queue.count)
-            jobs.add_metric([name, "failed"], queue.failed_job_registry.count)
+        counts = _gauge("queue_jobs", "Jobs by queue and state", "queue", "state")
         workers = _gauge("workers", "RQ workers by queue", "queue")
-        for name, count in _workers().items():
-            workers.add_metric([name], count)
-        yield from (jobs, workers)
+        for queue in jobs.queues():
+            counts.add_metric([queue.name, "waiting"], queue.waiting)
+            counts.add_metric([queue.name, "failed"], queue.failed)
+            workers.add_metric([queue.name], queue.workers)
+        yield from (counts, workers)
 
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
@@ -152,15 +148,6 @@ def _redis(url: str) -> str:
     except RedisError:
         return "unreachable"
     return "ok"
-
-
-def _workers() -> dict[str, int]:
-    """How many workers listen to each queue."""
-    workers = Worker.all(connection=get_connection("default"))
-    return {
-        name: sum(name in worker.queue_names() for worker in workers)
-        for name in settings.RQ_QUEUES
-    }
 
 
 def item_lags() -> dict[int, float]:

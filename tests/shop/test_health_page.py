@@ -3,7 +3,8 @@
 import pytest
 from django.urls import reverse
 from django.utils import timezone
-from django_rq import get_queue
+from django_rq import get_connection, get_queue
+from rq import Worker
 
 from sales import audit, jobs
 from sales.models import OrderMail, PaymentNotice
@@ -58,6 +59,18 @@ def test_queue_without_worker_and_with_failed_jobs_is_not_well(client, sale_redi
     assert "no worker" in sign.text
     client.force_login(make_staff("owner"))
     assert client.get(sign.url).status_code == 200
+
+
+def test_worker_that_was_killed_is_not_counted_for_ever(client, sale_redis):
+    worker = Worker([get_queue("default")], connection=get_connection("default"))
+    worker.register_birth()
+    try:
+        assert jobs.workers()["default"] == 1
+        worker.connection.delete(worker.key)  # as it ends by itself, without a sign
+        assert not found()["Queue “default”"].is_well
+        assert client.get("/readyz").json()["workers"]["default"] == 0
+    finally:
+        worker.register_death()
 
 
 def test_last_audit_must_be_fresh_and_clean(sale_redis):
