@@ -157,7 +157,7 @@ class TestAfterAFault:
         entry = join(item)
         checkout.cancel(held)
 
-        jobs.drain_items(seconds=0.01)
+        jobs.drain_items(seconds=0.5)
 
         assert states(entry) == ["offered"]
 
