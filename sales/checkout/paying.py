@@ -42,27 +42,16 @@ def begin_payment(order_id: UUID) -> Payment:
     the hold is over, Order.DoesNotExist, NotLoaded or Unsure.
     """
     order = finding.record(order_id)
-    with transaction.atomic():
-        if not order.is_flash:
-            orders.begin_payment(order.pk)
-        Order.objects.select_for_update(of=("self",)).get(pk=order.pk)
-        payment, created = Payment.objects.get_or_create(
-            order=order,
-            state=PaymentState.PENDING,
-            defaults={
-                "gateway": payments.default().name,
-                "amount": order.total,
-                "currency": order.currency,
-            },
-        )
-    if order.is_flash:
-        try:
-            _begin_flash(order)
-        except NotPossible:
-            if created:
-                payment.delete()
-            raise
-    return payment
+    payment, created = _noted(order)
+    if not order.is_flash:
+        return payment
+    try:
+        _begin_flash(order)
+    except NotPossible:
+        if created:
+            _forget(payment)
+        raise
+    return payment if created else _kept(payment)
 
 
 def payment_url(payment: Payment) -> str:
@@ -164,6 +153,46 @@ def _follow_now(payment: Payment) -> None:
         following.follow(payment)
     except (NotLoaded, Unsure) as error:
         logger.warning("payment %s: its order follows later: %s", payment.pk, error)
+
+
+@transaction.atomic
+def _noted(order: Order) -> tuple[Payment, bool]:
+    """The order's pending payment, and whether it is new."""
+    if not order.is_flash:
+        orders.begin_payment(order.pk)
+    _lock(order.pk)
+    return Payment.objects.get_or_create(
+        order=order,
+        state=PaymentState.PENDING,
+        defaults={
+            "gateway": payments.default().name,
+            "amount": order.total,
+            "currency": order.currency,
+        },
+    )
+
+
+@transaction.atomic
+def _forget(payment: Payment) -> None:
+    """Delete a payment that found no hold, unless another click has begun it since."""
+    order = _lock(payment.order_id)
+    item, claim_id = finding.claim_of(order.pk, order)
+    claim = counters.find(item.pk, claim_id)
+    if claim is None or claim.state != OrderState.PAYING:
+        payment.delete()
+
+
+@transaction.atomic
+def _kept(payment: Payment) -> Payment:
+    """The payment that was begun, or a new one if the click that noted it forgot it."""
+    order = _lock(payment.order_id)
+    if Payment.objects.filter(pk=payment.pk).exists():
+        return payment
+    return _noted(order)[0]
+
+
+def _lock(order_id: UUID) -> Order:
+    return Order.objects.select_for_update(of=("self",)).get(pk=order_id)
 
 
 def _begin_flash(order: Order) -> None:
