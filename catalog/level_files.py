@@ -108,4 +108,4 @@ def _level(name: str, record: dict[str, str]) -> int | Keep | None:
     text = record.get(name)
     if text is None:
         raise cells.CellError(_("the line ends before “%(name)s”") % {"name": name})
-    return cells.quantity(text) if text else None
+    return cells.level(text) if text else None

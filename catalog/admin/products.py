@@ -18,6 +18,7 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.import_export.forms import ExportForm
 
 from catalog import import_views, merchant_views, products, restock, search, thresholds
+from catalog.admin.counted_list import CountedList
 from catalog.admin.history import HistoryAdmin
 from catalog.admin.pictures import PictureInline
 from catalog.columns import BADGES, display, figure_link, status_badge
@@ -80,6 +81,9 @@ class ProductAdmin(HistoryAdmin, ExportMixin, ModelAdmin):  # type: ignore[misc]
         ),
         fieldsets[2],
     )
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CountedList]:
+        return CountedList
 
     @display(description=gettext_lazy("Status"), ordering="stock__status", label=BADGES)
     def status(self, product: Product) -> tuple[str, Any]:

@@ -89,6 +89,13 @@ def quantity(text: str) -> int:
     return number
 
 
+def level(text: str) -> int:
+    """A number of units to keep or to warn at, from 0 to SHOP_MAX_QUANTITY."""
+    if (match := WHOLE.fullmatch(text)) and match[1] and int(match[2]):
+        raise CellError(_("%(text)s is below zero") % {"text": shown(text)})
+    return quantity(text)
+
+
 def flag(text: str) -> bool:
     """Yes or no."""
     word = text.lower()

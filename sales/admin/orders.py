@@ -20,11 +20,13 @@ from unfold.contrib.import_export.forms import ExportForm
 from unfold.dataclasses import UnfoldAction
 from unfold.enums import ActionVariant
 
+from catalog.admin.counted_list import CountedList
 from catalog.columns import display, moment
 from catalog.merchant_forms import DialogForm
 from catalog.merchant_views import actor_of, button
 from catalog.templatetags.money import money
 from sales import checkout, merchant_views, orders
+from sales.admin import timeline
 from sales.admin.steps import attempt, for_state
 from sales.exports import OrderResource
 from sales.merchant_forms import RefundForm, ResendForm
@@ -93,6 +95,9 @@ class OrderAdmin(ExportMixin, ModelAdmin):  # type: ignore[misc]
     resource_classes = (OrderResource,)
     export_form_class = ExportForm
     change_form_template = "merchant/order.html"
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CountedList]:
+        return CountedList
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
@@ -184,7 +189,7 @@ class OrderAdmin(ExportMixin, ModelAdmin):  # type: ignore[misc]
                 "lines": order.lines.select_related("product"),
                 "payments": order.payments.all(),
                 "owed": order.payments.owed().exclude(attempts=0),
-                "events": order.events.select_related("actor"),
+                "steps": timeline.of(order),
                 "mails": order.mails.all(),
             }
         return super().change_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]

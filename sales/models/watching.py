@@ -27,7 +27,7 @@ class AuditRun(models.Model):
         ordering = ["-pk"]
 
     def __str__(self) -> str:
-        return f"{self.created_at}: {self.verdict}"
+        return f"{self.created_at:%Y-%m-%d %H:%M:%S} UTC: {self.get_verdict_display()}"
 
     @property
     def violations(self) -> list[dict[str, Any]]:

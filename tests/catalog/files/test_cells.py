@@ -71,6 +71,12 @@ def test_other_texts_are_no_quantity(text):
         cells.quantity(text)
 
 
+def test_a_negative_level_is_no_miscount():
+    assert cells.level("-0") == 0
+    with pytest.raises(CellError, match=r'"-4" is below zero$'):
+        cells.level("-4")
+
+
 def test_a_negative_quantity_says_what_to_do():
     with pytest.raises(CellError, match=r"below zero: .* count the units"):
         cells.quantity("-2")

@@ -1,14 +1,15 @@
 from io import BytesIO
+from uuid import uuid4
 
 import pytest
 from django.contrib.admin import site
 from django.db import connection
 from openpyxl import load_workbook
 
-from sales import checkout, orders
+from sales import checkout, flash, orders, sync
 from sales.admin.orders import OrderAdmin
 from sales.models import Order
-from tests.factories import make_order, make_product
+from tests.factories import make_loaded_item, make_order, make_product
 from tests.sales.admin.pages import order_page
 
 pytestmark = pytest.mark.django_db
@@ -27,6 +28,17 @@ def test_orders_are_found_by_number_and_by_address(admin_client):
     assert found(first.number[:7]) == [first]
     assert found(" Tomas@ ") == [second]
     assert found("example.org") == found("-") == found("%") == []
+
+
+def test_heading_counts_orders_only_when_something_was_asked_for(admin_client):
+    make_order(email="ines@example.org")
+    make_order(email="tomas@example.org")
+
+    everything = admin_client.get("/admin/sales/order/").content.decode()
+    found = admin_client.get("/admin/sales/order/?q=ines").content.decode()
+
+    assert "2 results" not in everything
+    assert "1 result" in found
 
 
 def test_an_index_finds_an_order_by_its_number_and_by_its_address():
@@ -75,6 +87,23 @@ def test_order_page_shows_lines_timeline_and_payments(admin_client):
     assert "$19.98" in html
     assert "Paying" in html
     assert "Pending" in html
+
+
+@pytest.mark.redis
+@pytest.mark.django_db(transaction=True)
+def test_timeline_of_a_flash_order_has_the_steps_of_its_claim(admin_client, sale_redis):
+    item = make_loaded_item(units=5)
+    order_id = uuid4()
+    flash.claim(item.pk, order_id=order_id, buyer="g:1", quantity=1)
+    sync.drain(item.pk)
+    order = Order.objects.get(pk=order_id)
+    orders.log(order, note="mail sent again")
+
+    response = admin_client.get(order_page(order))
+
+    steps = [(step.what, step.note) for step in response.context["steps"]]
+    assert steps == [("Claim", ""), ("Held", "mail sent again")]
+    assert "Nothing is recorded yet." not in response.content.decode()
 
 
 def test_order_is_cancelled_with_its_units_given_back(admin_client, admin_user):
