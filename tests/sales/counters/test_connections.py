@@ -19,7 +19,7 @@ class TestServer:
 
     @pytest.fixture(autouse=True)
     def _impatient(self, settings):
-        settings.SALE_REDIS_TIMEOUT_MS = 2000  # what answers at all is quicker
+        settings.SALE_REDIS_TIMEOUT_MS = 5000  # what answers at all is quicker
 
     def test_a_lost_answer_is_unsure_and_never_sent_again(self, own_sale_redis):
         make_counters(units=10)
