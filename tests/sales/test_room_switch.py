@@ -6,7 +6,7 @@ from django.test import TestCase
 from sales import flash, waiting_room
 from sales.orders import NotPossible
 from tests.factories import make_loaded_item, make_roomy_item, make_user
-from tests.sales.test_waiting_room import claim, join, look, refusal
+from tests.sales.waiting_room.steps import claim, join, look, refusal
 
 pytestmark = [
     pytest.mark.django_db,
