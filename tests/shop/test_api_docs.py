@@ -36,7 +36,7 @@ def test_the_quick_start_runs_from_token_to_paid_order(
         env={"SHOP": live_server.url, "PATH": "/usr/local/bin:/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
