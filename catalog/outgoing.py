@@ -53,7 +53,7 @@ def check(url: str) -> None:
     host = urlsplit(url).hostname or ""
     if host.split(".")[-1] == "localhost":
         host = "127.0.0.1"
-    with suppress(socket.gaierror):  # it is a name
+    with suppress(socket.gaierror, UnicodeError):  # it is a name, or none at all
         _addresses(host, flags=socket.AI_NUMERICHOST)
 
 

@@ -47,8 +47,12 @@ def test_an_address_of_the_inside_is_refused_at_once(admin_client, settings, url
 
 @pytest.mark.parametrize(
     ("url", "internal"),
-    [("https://example.org/hook", False), ("http://localhost:9000/", True)],
-    ids=["public", "inside, by the setting"],
+    [
+        ("https://example.org/hook", False),
+        (f"https://{'ü' * 60}.example/", False),
+        ("http://localhost:9000/", True),
+    ],
+    ids=["public", "no name at all", "inside, by the setting"],
 )
 def test_other_addresses_are_taken(admin_client, settings, url, internal):
     settings.SHOP_WEBHOOK_INTERNAL = internal
