@@ -26,7 +26,7 @@ POSTGRES_CONFIG = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
-    "max_connections": "300",
+    "max_connections": "700",  # two processes may each have a test with 200 threads
 }
 ENVIRONMENT = {
     "SECRET_KEY": "only-for-tests",
