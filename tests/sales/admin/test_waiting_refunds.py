@@ -6,9 +6,8 @@ import pytest
 
 from sales import checkout, payments
 from sales.models import Payment
-from sales.payments.notice import Refused
-from sales.payments.test import TestGateway
 from tests.factories import make_order, make_staff
+from tests.picky_provider import PickyProvider
 from tests.sales.admin.pages import order_page
 
 pytestmark = pytest.mark.django_db
@@ -16,20 +15,9 @@ pytestmark = pytest.mark.django_db
 TRIED_AT = datetime(2031, 5, 6, 7, 8, tzinfo=UTC)
 
 
-class Provider(TestGateway):
-    """A provider that says why it sends no money back, until `reason` is empty."""
-
-    name = "picky"
-    reason = "There is not enough money."
-
-    def refund(self, payment):
-        if self.reason:
-            raise Refused(self.reason)
-
-
 @pytest.fixture
 def provider(monkeypatch):
-    picky = Provider()
+    picky = PickyProvider()
     monkeypatch.setattr(payments, "GATEWAYS", {picky.name: picky})
     return picky
 
@@ -59,6 +47,7 @@ def test_the_page_says_why_a_refund_waits_and_when_it_is_tried_next(
         "The refund of $19.98 waits. There is not enough money. It is tried again by "
         "itself at 2031-05-06 07:08 UTC. So far 1 try has failed." in page
     )
+    assert "<b>Refund waits</b>" in page
     assert has_button
 
 
@@ -73,6 +62,7 @@ def test_what_is_refunded_at_once_has_no_such_sentence_and_no_button(
     page, has_button = words(admin_client, order)
 
     assert "The refund of" not in page
+    assert "<b>Refunded</b>" in page
     assert not has_button
 
 
