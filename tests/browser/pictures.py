@@ -325,6 +325,7 @@ def main() -> None:
         take.all_of(SHOP, PHONE, tail="-phone")
         take.all_of(sales.STATES, WIDE)
         take.all_of(sales.STATES, PHONE, tail="-phone")
+        take.all_of(sales.STOPPED, WIDE, who=MERCHANT)
         take.all_of({"home": home, "flash-sale": flash_sale}, DARK, tail="-dark")
         take.all_of(ACCOUNT, WIDE, who=SHOPPER)
         take.all_of(ACCOUNT, PHONE, tail="-phone", who=SHOPPER)

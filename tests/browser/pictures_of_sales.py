@@ -1,21 +1,29 @@
 """Pictures of what a flash sale shows besides its products: queues, and its states.
 
-They stage small sales of their own through the API, as the merchant, and end them.
+They stage small sales of their own through the API, as the merchant, and end them; the
+one that the audit has stopped stays. It is found by a number that is written into the
+demo's sale Redis by hand, so DATA_DIR must be that of the demo.
 """
 
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
 from playwright.sync_api import Page
+from redis import Redis
 
 from tests.browser.picture_taking import MERCHANT, PASSWORD, Take, go, shot
 
 STATES: dict[str, Take] = {}
+STOPPED: dict[str, Take] = {}
 EARLY = "Early Birds", {"PLATES": "59.00", "TOTE": "12.00", "TROWEL": "15.00"}
 ROOM = "One of One", {"BOARD": "24.00"}
 LINE = "Last Light", {"PEBBLE": "49.00"}
+WATCH = "Night Watch", {"BELL": "11.00"}
 SOON, LATER = timedelta(seconds=2), timedelta(minutes=20)
+SALE_REDIS = Path(os.environ.get("DATA_DIR") or "var") / "sale-redis" / "redis.sock"
 
 
 @shot(STATES)
@@ -106,6 +114,30 @@ def sale_ended(page: Page) -> None:
     page.get_by_text("This sale is over.", exact=True).scroll_into_view_if_needed()
 
 
+# -- A product that is stopped -----------------------------------------------------
+
+
+@shot(STOPPED)
+def sale_stopped(page: Page) -> None:
+    sale = sale_id(page, WATCH[0], "live")
+    if not sale:
+        sale = stage(page, *WATCH, units=6, opens_in=SOON)
+        go_beyond_the_limit(page, sale)
+    page.goto(f"/admin/sales/flashsale/{sale}/change/")
+    page.locator(".merchant-bad").first.wait_for(timeout=150_000)
+    page.reload(wait_until="networkidle")  # with its "Resume"
+
+
+def go_beyond_the_limit(page: Page, sale: int) -> None:
+    """Raise the limit behind the shop's back, in the sale Redis, and use it."""
+    meta = f"flash:{{{item_of(page, sale)}}}:meta"
+    claim = {"sku": "BELL", "email": "ann@shop.test", "quantity": 2}
+    with Redis(unix_socket_path=str(SALE_REDIS)) as redis:
+        redis.hset(meta, "limit", 2)
+        call(page, f"flash-sales/{sale}/claims", guest(page), **claim)
+        redis.hset(meta, "limit", 1)
+
+
 # -- Staging -----------------------------------------------------------------------
 
 
@@ -147,6 +179,14 @@ def open_sale(page: Page, name: str) -> None:
     page.goto("/flash/")
     address = page.get_by_role("link", name=name).first.get_attribute("href")
     go(page, str(address))
+
+
+def item_of(page: Page, sale: int) -> str:
+    """The number of a sale's only product, as its audit names it."""
+    token = {"Authorization": f"Bearer {merchant(page)}"}
+    audit = page.request.get(f"/api/v1/flash-sales/{sale}/audit", headers=token)
+    subject = str(audit.json()["findings"][0]["subject"])
+    return subject.split(",")[0].removeprefix("item ")
 
 
 def end(page: Page, sale: int) -> None:
