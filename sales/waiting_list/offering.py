@@ -1,7 +1,7 @@
 """Offers to the first in line: claimed, drained, recorded, told."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -59,6 +59,7 @@ def hand_out(item_id: int, *, limit: int = BATCH) -> int:
         _hear(entry, answer)
     sync.drain(item_id, budget=timedelta(seconds=1))
     made += _record(asked)[0]
+    _close_unreadable(item, dict(zip(asked, answers, strict=True)))
     _give_back(asked)
     return made
 
@@ -145,6 +146,21 @@ def _recorded(entry: WaitingEntry, order: Order) -> bool:
     except Exception:
         logger.exception("entry %s cannot be told of its offer", entry.order_id)
         return False
+
+
+def _close_unreadable(
+    item: FlashSaleItem,
+    answers: Mapping[WaitingEntry, Admitted | ClaimRefused | NotLoaded],
+) -> None:
+    """Close entries whose claim never becomes an order: its event was set aside.
+
+    Else they would be offered their units for good, and nobody behind them. The claim
+    stays for the audit to find, which says what is to be done about it.
+    """
+    made = {a.seq: entry for entry, a in answers.items() if isinstance(a, Admitted)}
+    poison = FlashEvent.objects.filter(item=item, seq__in=made, is_poison=True)
+    for seq in poison.values_list("seq", flat=True):
+        _close(made[seq], "conflict")
 
 
 def _give_back(entries: Sequence[WaitingEntry]) -> None:
