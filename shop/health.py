@@ -21,6 +21,7 @@ from sales.counters import NotLoaded, Unsure
 from sales.models import FlashSaleItem, ItemState
 
 LAG_LIMIT_SECONDS = 30
+PATIENCE = 0.5  # seconds in which a Redis that is well answers
 
 
 @require_safe
@@ -143,7 +144,7 @@ def _postgres() -> str:
 
 def _redis(url: str) -> str:
     try:
-        with Redis.from_url(url, socket_timeout=0.5) as client:
+        with Redis.from_url(url, socket_timeout=PATIENCE) as client:
             client.ping()
     except RedisError:
         return "unreachable"

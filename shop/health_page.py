@@ -88,7 +88,7 @@ def _postgres() -> Sign:
 def _redis(name: str, url: str, *, must_keep: bool = False) -> Sign:
     start = perf_counter()
     try:
-        with Redis.from_url(url, socket_timeout=0.5) as client:
+        with Redis.from_url(url, socket_timeout=health.PATIENCE) as client:
             found: dict[str, Any] = client.info()
             synced = _fsync(client)
     except RedisError:

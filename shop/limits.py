@@ -20,6 +20,7 @@ from catalog.callers import caller_of
 logger = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 60
+PATIENCE = 0.3  # seconds
 SIGN_IN = {"users", "tokens", "guests"}
 ROOMS = {"waiting-room", "waiting-list"}
 
@@ -129,6 +130,6 @@ def _client() -> "Redis":
     url = settings.CACHE_REDIS_URL
     if url not in _clients:
         _clients[url] = Redis.from_url(
-            url, socket_timeout=0.3, socket_connect_timeout=0.3
+            url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE
         )
     return _clients[url]

@@ -13,7 +13,7 @@ from django.test import TransactionTestCase
 from django.utils import translation
 
 from sales import counters, demand, flash, waiting_room
-from shop import embedded
+from shop import embedded, health, limits
 from shop.daemons import Redis
 
 # The same examples in every run, however long each takes on a busy machine.
@@ -44,10 +44,11 @@ def _quick_flush():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _patient_counting():
-    """A busy machine is no reason to leave out what was counted."""
+def _patience():
+    """A busy machine is no reason to count nothing, or to call a server lost."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(demand, "PATIENCE", 10)
+    for module in (demand, health, limits):
+        patch.setattr(module, "PATIENCE", 10)
     yield
     patch.undo()
 
