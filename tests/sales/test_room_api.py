@@ -12,7 +12,7 @@ from tests.factories import (
     make_roomy_item,
     make_sale,
 )
-from tests.sales.test_flash_api import sale_body
+from tests.sales.flash_api.calls import sale_body
 
 pytestmark = [
     pytest.mark.django_db,
