@@ -1,13 +1,14 @@
-"""Who is told of a crossing or an alarm: in the dashboard, and by e-mail.
+"""Who is told of a crossing or an alarm: in the dashboard, by e-mail, by webhook.
 
 Every StatusChange becomes at most one alert, whatever wrote it, because this module
 reads the rows and marks them in the same transaction. A product that flips to and fro
-is not mailed again within a rule's quiet time.
+is not told again within a rule's quiet time.
 """
 
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.core.mail import send_mail
@@ -16,6 +17,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from catalog import outbox
 from catalog.models import (
     Alert,
     AlertKind,
@@ -61,12 +63,19 @@ def read_status_changes(*, limit: int = BATCH) -> int:
 def raise_alert(
     kind: str, text: str, *, product: Product | None = None, cause: str = ""
 ) -> Alert:
-    """Show an alert in the dashboard and line up the mails its rules ask for."""
+    """Show an alert in the dashboard; line up the mails and events of its rules."""
     rules = [r for r in _rules(kind, product) if not _is_quiet(r, product)]
     alert = Alert.objects.create(
         kind=kind, product=product, text=text[:300], cause=cause[:120]
     )
-    AlertMail.objects.bulk_create([AlertMail(rule=r, alert=alert) for r in rules])
+    AlertMail.objects.bulk_create(
+        AlertMail(
+            rule=rule, alert=alert, sent_at=None if rule.emails else alert.created_at
+        )
+        for rule in rules
+    )
+    endpoints = {r.endpoint for r in rules if r.endpoint and r.endpoint.is_active}
+    outbox.publish_to(endpoints, outbox.ALERT, [_data(alert)])
     return alert
 
 
@@ -151,6 +160,15 @@ def _send(rule_id: int, now: datetime) -> bool:
     return True
 
 
+def _data(alert: Alert) -> dict[str, Any]:
+    return {
+        "alert_id": alert.pk,
+        "kind": str(alert.kind),
+        "text": alert.text,
+        "sku": alert.product.sku if alert.product else None,
+    }
+
+
 def _kind_of(change: StatusChange) -> str:
     if change.to_status == StockStatus.OUT:
         return AlertKind.OUT
@@ -173,6 +191,7 @@ def _sentence(change: StatusChange) -> str:
 
 def _rules(kind: str, product: Product | None) -> Iterable[AlertRule]:
     rules = AlertRule.objects.filter(kind=kind, is_active=True)
+    rules = rules.select_related("endpoint")
     if product is None:
         return rules.filter(product=None, category=None)
     shelves = _ancestors(product.category_id)

@@ -42,6 +42,7 @@ KINDS = (
     "sale.settled",
     "test",
 )
+ALERT = "alert"  # goes where a rule says, whatever else the endpoint hears of
 GIVE_UP_AFTER = timedelta(hours=24)
 KEEP_FOR = timedelta(days=30)
 LEASE = timedelta(seconds=60)
@@ -56,11 +57,14 @@ def publish(kind: str, rows: Iterable[Mapping[str, Any]]) -> None:
 
     Part of the caller's transaction. Without such an endpoint nothing is written.
     """
-    endpoints = [
-        e
-        for e in WebhookEndpoint.objects.filter(is_active=True)
-        if not e.kinds or kind in e.kinds
-    ]
+    active = WebhookEndpoint.objects.filter(is_active=True)
+    publish_to([e for e in active if not e.kinds or kind in e.kinds], kind, rows)
+
+
+def publish_to(
+    endpoints: Collection[WebhookEndpoint], kind: str, rows: Iterable[Mapping[str, Any]]
+) -> None:
+    """Write one event per row for these endpoints; part of the caller's transaction."""
     if not endpoints:
         return
     events = [OutboxEvent(kind=kind, data=dict(row)) for row in rows]

@@ -1,4 +1,4 @@
-"""Alerts: what a merchant should know, and who else is told by e-mail."""
+"""Alerts: what a merchant should know, and who else is told."""
 
 from typing import Any
 
@@ -86,12 +86,14 @@ class AlertRuleForm(forms.ModelForm):  # type: ignore[type-arg]
                     _("“%(address)s” is not an e-mail address."),
                     params={"address": address},
                 ) from error
-        if not addresses:
-            raise ValidationError(_("Type at least one address."))
         return ", ".join(addresses)
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if not (self.errors or cleaned["emails"] or cleaned.get("endpoint")):
+            self.add_error(
+                "emails", _("Type at least one address, or choose a webhook below.")
+            )
         if cleaned.get("product") and cleaned.get("category"):
             self.add_error(
                 "category", _("Choose a product or a category, not both at once.")
@@ -101,19 +103,19 @@ class AlertRuleForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @admin.register(AlertRule)
 class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
-    """Who gets a mail for what; every alert is shown in the dashboard anyway."""
+    """Who is told of what; every alert is shown in the dashboard anyway."""
 
     empty_text = gettext_lazy(
-        "A rule says which alert is mailed to whom. Alerts are kept here in any case."
+        "A rule says who is told of an alert. Alerts are kept here in any case."
     )
     form = AlertRuleForm
-    list_display = ("what", "scope", "emails", "is_digest", "is_active")
+    list_display = ("what", "scope", "told", "is_digest", "is_active")
     list_filter = (("kind", ChoicesDropdownFilter), "is_active")
     list_filter_submit = True
     list_select_related = ("product", "category")
     autocomplete_fields = ("product", "category")
     fieldsets = (
-        (None, {"fields": ("kind", "emails", "is_active")}),
+        (None, {"fields": ("kind", "emails", "endpoint", "is_active")}),
         (gettext_lazy("For which products"), {"fields": ("category", "product")}),
         (
             gettext_lazy("How often"),
@@ -128,3 +130,15 @@ class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
     @display(description=gettext_lazy("For"))
     def scope(self, rule: AlertRule) -> str:
         return str(rule.product or rule.category or _("the whole store"))
+
+    @display(description=gettext_lazy("Who is told"))
+    def told(self, rule: AlertRule) -> str:
+        return rule.told
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """An endpoint's address is for those who may see endpoints."""
+        name, first = self.fieldsets[0]
+        if request.user.has_perm("catalog.view_webhookendpoint"):
+            return self.fieldsets
+        fields = tuple(field for field in first["fields"] if field != "endpoint")
+        return ((name, {"fields": fields}), *self.fieldsets[1:])

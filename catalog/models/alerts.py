@@ -1,4 +1,4 @@
-"""What a merchant should know, and who is told of it by mail."""
+"""What a merchant should know, and who is told of it by mail or webhook."""
 
 from django.conf import settings
 from django.db import models
@@ -6,6 +6,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models.products import Category, Product
+from catalog.models.webhooks import WebhookEndpoint
 
 
 class AlertKind(models.TextChoices):
@@ -21,7 +22,7 @@ class AlertKind(models.TextChoices):
 
 
 class AlertRule(models.Model):
-    """Who is told of what by e-mail; in the dashboard every alert is shown."""
+    """Who is told of what by e-mail or webhook; the dashboard shows every alert."""
 
     kind = models.CharField(max_length=10, choices=AlertKind.choices)
     product = models.ForeignKey(
@@ -39,7 +40,15 @@ class AlertRule(models.Model):
         help_text=_("With its subcategories. Empty: the whole store."),
     )
     emails = models.CharField(
-        max_length=500, help_text=_("Addresses, separated by commas.")
+        max_length=500, blank=True, help_text=_("Addresses, separated by commas.")
+    )
+    endpoint = models.ForeignKey(
+        WebhookEndpoint,
+        models.PROTECT,
+        verbose_name=_("webhook"),
+        null=True,
+        blank=True,
+        help_text=_("Gets each alert at once, as an event of the type “alert”."),
     )
     quiet_minutes = models.PositiveIntegerField(
         default=30,
@@ -58,7 +67,13 @@ class AlertRule(models.Model):
         ordering = ["kind", "pk"]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()}: {self.emails}"
+        return f"{self.get_kind_display()}: {self.told}"
+
+    @property
+    def told(self) -> str:
+        """Who is told; an endpoint's address is not shown, it may hold a secret."""
+        by_webhook = [_("a webhook")] if self.endpoint_id else []
+        return ", ".join(map(str, [*filter(None, [self.emails]), *by_webhook]))
 
 
 class Alert(models.Model):
@@ -88,7 +103,7 @@ class Alert(models.Model):
 
 
 class AlertMail(models.Model):
-    """One alert that a rule wants mailed; unsent until `sent_at`."""
+    """One alert that a rule has mailed, or told its webhook alone; `sent_at`: done."""
 
     rule = models.ForeignKey(AlertRule, models.CASCADE, related_name="mails")
     alert = models.ForeignKey(Alert, models.CASCADE, related_name="mails")
