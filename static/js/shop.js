@@ -1,5 +1,6 @@
 // Countdowns on the server's clock, times of day in the visitor's zone, pictures that
-// turn in place, and a word when the connection is lost. Everything here only improves what the page already says.
+// turn in place, clicks that no answer takes away, and a word when the connection is lost.
+// Everything here only improves what the page already says.
 (function () {
   "use strict";
 
@@ -88,6 +89,24 @@
     }
   }
 
+  // An answer that comes between press and release would take the button away, and the
+  // click with it. It is left out, and asked for again after the release.
+  let pressed = null;
+  let leftOut = null;
+
+  function keepPressed(event) {
+    if (!pressed || !event.detail.target.contains(pressed)) return;
+    event.detail.shouldSwap = false;
+    leftOut = event.detail.target;
+  }
+
+  function release() {
+    setTimeout(() => {
+      leftOut?.dispatchEvent(new CustomEvent("due"));
+      pressed = leftOut = null;
+    });
+  }
+
   function setOffline(isOffline) {
     document.body.classList.toggle("is-offline", isOffline);
   }
@@ -98,6 +117,10 @@
   });
   document.addEventListener("htmx:afterSettle", refresh);
   document.addEventListener("room-changed", askAgain, true);
+  document.addEventListener("pointerdown", (event) => (pressed = event.target));
+  document.addEventListener("pointerup", release);
+  document.addEventListener("pointercancel", release);
+  document.addEventListener("htmx:beforeSwap", keepPressed);
   document.addEventListener("htmx:sendError", () => setOffline(true));
   document.addEventListener("htmx:afterRequest", (event) => {
     if (event.detail.successful) setOffline(false);

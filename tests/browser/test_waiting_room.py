@@ -141,6 +141,32 @@ def test_an_item_that_was_being_asked_for_when_the_turn_came_can_be_bought_at_on
     expect(buy_now(page)).to_be_visible()
 
 
+def test_a_look_at_the_room_takes_away_neither_a_click_nor_the_focus(visit):
+    item = make_roomy_item(units=1, opens_in=600)
+    page = visit()
+    page.clock.install()
+    join(page, item)
+    leave = page.get_by_role("button", name="Leave the waiting room")
+    leave.focus()
+    page.evaluate(
+        "document.addEventListener('htmx:afterRequest', (event) => {"
+        " if (event.detail.requestConfig.elt.id !== 'waiting-room') return;"
+        " document.body.dataset.looks = 1 + Number(document.body.dataset.looks || 0) })"
+    )
+
+    page.clock.fast_forward(30_000)
+    expect(page.locator("body")).to_have_attribute("data-looks", "1")
+    expect(leave).to_be_focused()
+
+    leave.hover()
+    page.mouse.down()
+    page.clock.fast_forward(30_000)
+    expect(page.locator("body")).to_have_attribute("data-looks", "2")
+    page.mouse.up()
+
+    expect(page.get_by_role("button", name="Join the waiting room")).to_be_visible()
+
+
 def test_a_room_that_is_turned_off_lets_who_waits_buy_without_a_click(visit):
     item = make_roomy_item(units=1)
     first, second = visit(), visit()
