@@ -15,6 +15,7 @@ from catalog import import_runs, import_views, stock
 from catalog.models import ImportRun, Product, Stock, StockMovement
 from sales import checkout, counters, flash, jobs, mails, sync
 from sales.models import Order, OrderMail, PaymentNotice
+from tests.browser.dashboard.pages import PHONE, WIDE, barriers
 from tests.factories import (
     make_item,
     make_loaded_item,
@@ -26,9 +27,6 @@ from tests.factories import (
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.redis]
 
-AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
-PHONE = {"viewport": {"width": 360, "height": 740}}
-WIDE = {"viewport": {"width": 1280, "height": 900}}
 PASSWORD = "a long enough passphrase"
 FIRST = "sku,name,price,on_hand\nPOT,Clay pot,9.99,5\n"
 BAD = FIRST + ",No sku,1,1\nJUG,Jug,cheap,1\nCUP,,2,1\n"
@@ -49,18 +47,6 @@ def paid_order(quantity=2):
 
 def order_page(order):
     return reverse("admin:sales_order_change", args=[order.pk])
-
-
-def barriers(page):
-    page.wait_for_load_state()
-    expect(page.locator(".htmx-request")).to_have_count(0)
-    page.evaluate(AXE)
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    return [
-        (v["id"], [node["html"] for node in v["nodes"]])
-        for v in found["violations"]
-        if v["impact"] in ("serious", "critical")
-    ]
 
 
 # -- Files ------------------------------------------------------------------------
