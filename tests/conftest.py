@@ -135,21 +135,10 @@ def own_sale_redis(tmp_path, settings):
 
 @pytest.fixture
 def queue_redis():
-    """The queue's server, emptied: jobs, claims of the last minutes, waiting rooms."""
-    demand.send()  # or what earlier tests have counted would come in between
+    """The queue's server: jobs, claims of the last minutes, waiting rooms."""
     url = settings.QUEUE_REDIS_URL
     with redis.Redis.from_url(url, decode_responses=True) as client:
-        client.flushall()
         yield client
-        client.flushall()
-
-
-@pytest.fixture
-def room_server(queue_redis):
-    """The queue's server, where waiting rooms are kept, and no room remembered."""
-    waiting_room.forget()
-    yield queue_redis
-    waiting_room.forget()
 
 
 @pytest.fixture

@@ -18,8 +18,6 @@ from tests.browser.test_storefront import (
 )
 from tests.factories import make_roomy_item
 
-pytestmark = pytest.mark.usefixtures("room_server")
-
 
 def join(page, item):
     page.goto(item.sale.get_absolute_url())

@@ -19,7 +19,7 @@ from tests.threads import run_at_once
 pytestmark = [
     pytest.mark.django_db,
     pytest.mark.redis,
-    pytest.mark.usefixtures("sale_redis", "queue_redis"),
+    pytest.mark.usefixtures("sale_redis"),
 ]
 
 NOON = datetime(2026, 12, 12, 12, 0, tzinfo=UTC)

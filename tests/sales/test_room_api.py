@@ -16,7 +16,7 @@ from tests.sales.flash_api.calls import sale_body
 
 pytestmark = [
     pytest.mark.django_db,
-    pytest.mark.usefixtures("sale_redis", "room_server"),
+    pytest.mark.usefixtures("sale_redis"),
 ]
 
 
@@ -71,11 +71,11 @@ def test_the_pass_of_another_token_is_no_help():
     assert code(claim(as_guest(), item)) == (409, "waiting_room")
 
 
-def test_a_repeated_claim_is_answered_without_a_pass(room_server):
+def test_a_repeated_claim_is_answered_without_a_pass(queue_redis):
     item, api, key = make_roomy_item(), as_guest(), uuid4()
     api.post(path(item))
     first = claim(api, item, key)
-    room_server.delete(*rooms.keys(item.sale_id))
+    queue_redis.delete(*rooms.keys(item.sale_id))
 
     again = claim(api, item, key)
 

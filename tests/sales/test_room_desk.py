@@ -14,7 +14,7 @@ from tests.factories import make_loaded_item, make_roomy_item, make_sale, make_s
 
 pytestmark = [
     pytest.mark.django_db,
-    pytest.mark.usefixtures("sale_redis", "room_server"),
+    pytest.mark.usefixtures("sale_redis"),
 ]
 
 

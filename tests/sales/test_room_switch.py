@@ -10,7 +10,7 @@ from tests.sales.waiting_room.steps import claim, join, look, refusal
 
 pytestmark = [
     pytest.mark.django_db,
-    pytest.mark.usefixtures("sale_redis", "room_server"),
+    pytest.mark.usefixtures("sale_redis"),
 ]
 
 

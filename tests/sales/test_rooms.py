@@ -19,8 +19,8 @@ WAITING, CALLED, INSIDE, META, SERVED = rooms.keys(SALE)
 
 
 @pytest.fixture(autouse=True)
-def server(room_server):
-    return room_server
+def server(queue_redis):
+    return queue_redis
 
 
 def look(visitor, *, allowance=0, opens_at=OPENED, joins=False):

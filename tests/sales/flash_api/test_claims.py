@@ -155,9 +155,7 @@ def test_a_key_used_for_another_claim_is_a_conflict():
     assert code(claim(item, 1, key=key)) == (409, "conflict")
 
 
-def test_lost_counters_are_not_loaded_and_recovery_brings_them_back(
-    sale_redis, room_server
-):
+def test_lost_counters_are_not_loaded_and_recovery_brings_them_back(sale_redis):
     item, key, guest = make_loaded_item(units=2), uuid4(), as_guest()
     claim(item, api=guest, key=key)
     sale_redis.flushall()

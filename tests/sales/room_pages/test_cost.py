@@ -9,7 +9,7 @@ from tests.sales.room_pages.calls import claim, full_room, join, live_url, look,
 
 pytestmark = [
     pytest.mark.django_db,
-    pytest.mark.usefixtures("sale_redis", "room_server"),
+    pytest.mark.usefixtures("sale_redis"),
 ]
 
 

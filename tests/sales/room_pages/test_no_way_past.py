@@ -17,7 +17,7 @@ from tests.sales.room_pages.calls import (
 
 pytestmark = [
     pytest.mark.django_db,
-    pytest.mark.usefixtures("sale_redis", "room_server"),
+    pytest.mark.usefixtures("sale_redis"),
 ]
 
 
@@ -65,14 +65,14 @@ def test_the_pass_of_another_browser_is_no_help(client):
     assert claim(thief, item)["Location"].endswith("#waiting-room")
 
 
-def test_holding_an_order_again_leads_to_the_room(client, room_server):
+def test_holding_an_order_again_leads_to_the_room(client, queue_redis):
     item = make_roomy_item()
     join(client, item)
     order_id = uuid4()
     claim(client, item, order_id=order_id)
     checkout.cancel(order_id)
     sync.drain(item.pk)
-    room_server.delete(*rooms.keys(item.sale_id))
+    queue_redis.delete(*rooms.keys(item.sale_id))
 
     response = client.post(f"/orders/{order_id}/again/")
 

@@ -20,14 +20,14 @@ from tests.sales.room_pages.calls import (
 
 pytestmark = [
     pytest.mark.django_db,
-    pytest.mark.usefixtures("sale_redis", "room_server"),
+    pytest.mark.usefixtures("sale_redis"),
 ]
 
 
 # -- The page ----------------------------------------------------------------------
 
 
-def test_looking_at_the_page_joins_nobody(client, room_server):
+def test_looking_at_the_page_joins_nobody(client, queue_redis):
     item = make_roomy_item(units=1)
 
     for _ in range(2):
@@ -36,20 +36,20 @@ def test_looking_at_the_page_joins_nobody(client, room_server):
 
     assert "Join the waiting room" in html
     assert "Buy now" not in html
-    assert not room_server.keys("room:*")
+    assert not queue_redis.keys("room:*")
 
 
 @pytest.mark.parametrize("wants", ["join", "leave"])
-def test_only_a_post_takes_a_place_or_gives_it_up(client, room_server, wants):
+def test_only_a_post_takes_a_place_or_gives_it_up(client, queue_redis, wants):
     item = make_roomy_item(units=1)
     page(client, item)
     if wants == "leave":
         join(client, item)
-    before = room_server.keys("room:*")
+    before = queue_redis.keys("room:*")
 
     client.get(room_url(item), {"wants": wants}, headers=HTMX)
 
-    assert sorted(room_server.keys("room:*")) == sorted(before)
+    assert sorted(queue_redis.keys("room:*")) == sorted(before)
 
 
 def test_a_sale_without_a_room_shows_none(client):
@@ -86,13 +86,13 @@ def test_who_waits_sees_place_people_ahead_and_no_button(client):
     assert "Buy now" not in page(client, item).text
 
 
-def test_the_estimate_is_in_minutes(client, room_server):
+def test_the_estimate_is_in_minutes(client, queue_redis):
     item = make_roomy_item(units=1)
     full_room(item)
     join(client, item)
-    now = int(room_server.time()[0]) * 1000
+    now = int(queue_redis.time()[0]) * 1000
     meta = rooms.keys(item.sale_id)[3]
-    room_server.hset(
+    queue_redis.hset(
         meta,
         mapping={"filled_at": now - 30_000, "minute": now // 60_000, "this": 1},
     )
@@ -123,10 +123,10 @@ def test_leaving_lets_the_next_person_in(client):
     assert "It is your turn" in look(other, item).text
 
 
-def test_a_pass_that_lapsed_is_said(client, room_server):
+def test_a_pass_that_lapsed_is_said(client, queue_redis):
     item = make_roomy_item(units=1)
     join(client, item)
-    room_server.delete(*rooms.keys(item.sale_id))
+    queue_redis.delete(*rooms.keys(item.sale_id))
 
     html = look(client, item, "inside").text
 

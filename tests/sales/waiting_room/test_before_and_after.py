@@ -17,7 +17,7 @@ from tests.sales.waiting_room.steps import claim, join, look, refusal
 
 pytestmark = [
     pytest.mark.django_db,
-    pytest.mark.usefixtures("sale_redis", "room_server"),
+    pytest.mark.usefixtures("sale_redis"),
 ]
 
 
@@ -35,12 +35,12 @@ def test_before_the_start_even_who_joined_cannot_claim():
     assert refusal(claim, item, "g:ann") == "not_started"
 
 
-def test_a_sale_without_a_room_lets_everybody_buy(room_server):
+def test_a_sale_without_a_room_lets_everybody_buy(queue_redis):
     item = make_loaded_item()
 
     assert join(item, "g:ann").is_inside
     assert join(item, "g:ann").state == "none"
-    assert not room_server.keys("room:*")
+    assert not queue_redis.keys("room:*")
 
 
 def test_a_draft_has_no_room():
@@ -65,7 +65,7 @@ def test_looking_in_costs_no_query(django_assert_num_queries):
         look(item, "g:ben")
 
 
-def test_who_signs_in_keeps_the_guests_place(room_server):
+def test_who_signs_in_keeps_the_guests_place(queue_redis):
     item = make_roomy_item(units=1)
     for buyer in ("g:ann", "g:ben", "g:cem"):
         join(item, buyer)

@@ -23,7 +23,7 @@ from tests.sales.waiting_room.steps import claim, join, refusal
 
 pytestmark = [
     pytest.mark.django_db,
-    pytest.mark.usefixtures("sale_redis", "room_server"),
+    pytest.mark.usefixtures("sale_redis"),
 ]
 
 
@@ -97,10 +97,10 @@ def test_a_room_that_does_not_answer_lets_nobody_in(settings, tmp_path):
         claim(item, "g:ann")
 
 
-def test_a_lost_room_is_joined_again(room_server):
+def test_a_lost_room_is_joined_again(queue_redis):
     item = make_roomy_item()
     join(item, "g:ann")
-    room_server.flushall()
+    queue_redis.flushall()
 
     assert refusal(claim, item, "g:ann") == "waiting_room"
     assert join(item, "g:ann").state == "inside"
